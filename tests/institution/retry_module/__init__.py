@@ -1,0 +1,1 @@
+"""The token that tests use: a PKCS#11 module with retry counters, and its child process."""
