@@ -1,0 +1,1 @@
+"""Rules only: no IO, no clock, no framework. Time is an argument."""

@@ -1,0 +1,62 @@
+"""Serials, token states and helper jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from reset.errors import BadInput
+
+State = Literal["in-use", "retired", "dead"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of the register. ``certificate``: DER of the enrolled one; ``key_id``: CKA_ID in
+    hex, may be empty; ``style``: the unblock style; ``so_version``: the escrow version in force.
+    """
+
+    serial: str
+    holder_uid: str
+    label: str
+    state: State
+    style: str
+    certificate: bytes
+    key_id: str
+    so_version: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One helper run. ``about``: request id. ``secret_hash``: SHA-256 of the bearer secret in hex,
+    empty until claimed. ``challenge``: what the token signs."""
+
+    id: str
+    kind: str
+    uid: str
+    about: str
+    token_serial: str
+    selector: str
+    challenge: bytes
+    created_at: datetime
+    claimed_at: datetime | None = None
+    secret_hash: str = ""
+    public_key: bytes = b""
+    outcome: str = ""
+
+
+def tidy_serial(text: str) -> str:
+    """A token serial as the register keeps it: PKCS#11 pads with blanks (CK_TOKEN_INFO).
+
+    Raises ``BadInput`` when nothing printable of at most 64 characters is left.
+    """
+    serial = text.strip(" \0\t\r\n")
+    if not serial or len(serial) > 64 or not serial.isprintable():
+        raise BadInput(field="token", rule="serial")
+    return serial
+
+
+def proof_challenge(operation_id: str, job_id: str, nonce: str) -> bytes:
+    """What the token signs to prove a reset; the prefix keeps it apart from any other protocol."""
+    return f"token-reset proof 1\noperation {operation_id}\njob {job_id}\nnonce {nonce}\n".encode()

@@ -1,0 +1,347 @@
+"""What the flows need from the outside, as Protocols.
+
+Every port fails closed: an adapter that cannot answer raises ``Unavailable`` (or a refusal of its
+own), never a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from reset.core.approvals import Approval, Delegation
+from reset.core.assurance import Proof
+from reset.core.audit import Entry
+from reset.core.codes import MailCode
+from reset.core.custody import Operation
+from reset.core.custody import State as CustodyState
+from reset.core.identities import Person, Subject
+from reset.core.profile import Draw, Profile
+from reset.core.requests import Request
+from reset.core.requests import State as RequestState
+from reset.core.tokens import Job, Token
+
+
+# --- the world ------------------------------------------------------------------------
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Now, aware UTC."""
+
+
+class Random(Protocol):
+    def below(self, limit: int) -> int:
+        """A random integer in 0…limit-1 from the system's CSPRNG."""
+
+    def token(self, size: int) -> bytes:
+        """``size`` random bytes."""
+
+
+class Directory(Protocol):
+    def by_pid(self, pid: str) -> Person | None:
+        """The active person with this login name (compared in normal form)."""
+
+    def by_uid(self, uid: str) -> Person | None:
+        """The active person with this UID."""
+
+    def check_password(self, pid: str, password: str) -> Person | None:
+        """The person, if the password is right. Equal work for unknown names (T34).
+
+        An empty password is never right. Raises ``Busy``, ``Unavailable``.
+        """
+
+    def search(self, text: str) -> list[Person]:
+        """At most 20 persons whose UID, login, name or mail contains ``text``."""
+
+
+class Hasher(Protocol):
+    @property
+    def parameters(self) -> str:
+        """The name of the setting for new hashes."""
+
+    def tag(self, text: str, salt: bytes, parameters: str) -> bytes:
+        """32 bytes of argon2id. Raises ``Busy``; ``Unavailable`` for a setting not allow-listed."""
+
+
+class CertificateVerifier(Protocol):
+    def verify_client(self, certificate: bytes, at: datetime) -> Subject:
+        """Full path validation of a client certificate. Raises ``CertificateRefused``."""
+
+    def verify_proof(self, certificate: bytes, challenge: bytes, signature: bytes) -> None:
+        """The token's signature over the challenge. Raises ``SignatureRefused``."""
+
+
+class SignatureVerifier(Protocol):
+    def verify_approval(self, statement: bytes, signature: bytes, at: datetime) -> Subject:
+        """The signer of the statement. Raises ``SignatureRefused``, ``CertificateRefused``."""
+
+
+@dataclass(frozen=True)
+class ReleaseOrder:
+    """What the custodian needs to release an SO PIN; it checks all of it again.
+
+    ``candidates``: (version, sealed) in the order of trying; ``pending``: (version, sealed).
+    """
+
+    operation_id: str
+    job_id: str
+    epoch: int
+    nonce: str
+    token_serial: str
+    holder_uid: str
+    candidates: tuple[tuple[int, bytes], ...] = field(repr=False)
+    pending: tuple[int, bytes] = field(repr=False)
+    helper_key: bytes
+    statement: bytes
+    signature: bytes = field(repr=False)
+
+
+class Custodian(Protocol):
+    """The only process that opens an SO PIN. Every call raises ``Unavailable`` when it is gone."""
+
+    def import_key(self) -> bytes:
+        """The raw X25519 key to which existing SO PINs are sealed for ``store``."""
+
+    def store(self, serial: str, version: int, envelope: bytes | None) -> bytes:
+        """Seal an SO PIN for escrow: the one in ``envelope``, or without one a fresh random one.
+
+        Returns the sealed bytes, bound to serial and version; idempotent per (serial, version).
+        Raises ``ReleaseRefused`` for an envelope that does not open.
+        """
+
+    def release(self, order: ReleaseOrder) -> bytes:
+        """The order for the helper as HPKE ciphertext. Raises ``ReleaseRefused``."""
+
+    def settle(self, operation_id: str, serial: str, resolved: bool) -> None:
+        """Close an operation: nothing is released for its approval any more."""
+
+    def hmac(self, message: bytes) -> bytes:
+        """HMAC-SHA-256 with the key in the HSM: 32 bytes."""
+
+    def check(self, serial: str, version: int, sealed: bytes) -> bytes:
+        """Whether a sealed SO PIN opens: a keyed fingerprint of it, to find equal ones.
+
+        Raises ``EscrowDamaged``.
+        """
+
+    def rewrap(self, serial: str, version: int, sealed: bytes) -> bytes:
+        """The same SO PIN under the newest wrapping key. Raises ``EscrowDamaged``."""
+
+    def sign_checkpoint(self, body: bytes) -> bytes:
+        """Ed25519 signature over a checkpoint body. Raises ``ReleaseRefused`` for other bytes."""
+
+    def checkpoint_key(self) -> bytes:
+        """The raw Ed25519 public key of ``sign_checkpoint``."""
+
+    def health(self) -> Mapping[str, str]:
+        """Facts for operators: no secrets."""
+
+
+@dataclass(frozen=True)
+class Mail:
+    """An outbox row. The address is looked up when it is sent, never stored here.
+
+    ``box``: ``directory``, ``recovery`` or ``recovery-pending``; ``kind`` and ``facts`` choose
+    and fill the text; ``code_id`` names the mail code to derive, never the code.
+    """
+
+    id: str
+    uid: str
+    box: str
+    kind: str
+    facts: Mapping[str, str]
+    code_id: str
+    created_at: datetime
+    tries: int = 0
+
+
+class Mailer(Protocol):
+    def send(self, to: str, subject: str, body: str, message_id: str) -> None:
+        """Deliver one mail to one address. Raises ``Unavailable``."""
+
+
+# --- storage ----------------------------------------------------------------------------
+class People(Protocol):
+    def by_pid(self, pid: str) -> tuple[Person, str] | None:
+        """Person and password hash by normalised login name."""
+
+    def by_uid(self, uid: str) -> Person | None: ...
+    def search(self, text: str) -> list[Person]: ...
+    def put(self, person: Person, password_hash: str) -> None:
+        """Insert or change. Raises ``BadInput`` when login or UID belongs to somebody else."""
+
+
+class Tokens(Protocol):
+    def get(self, serial: str) -> Token | None: ...
+    def of_holder(self, uid: str) -> list[Token]: ...
+    def every(self) -> list[Token]: ...
+    def put(self, token: Token) -> None: ...
+
+
+class Profiles(Protocol):
+    def get(self, uid: str) -> Profile | None: ...
+    def put(self, profile: Profile) -> None: ...
+    def delete(self, uid: str) -> None: ...
+    def draw_of(self, uid: str) -> Draw | None: ...
+    def put_draw(self, draw: Draw) -> None: ...
+
+
+class Tries(Protocol):
+    """Counters of spent tries, one way for every secret. ``key``: ``rounds:UID`` and the like."""
+
+    def reserve(self, key: str, limit: int) -> int | None:
+        """Spend one try if fewer than ``limit`` are spent: the count after it, or None."""
+
+    def give_back(self, key: str) -> None: ...
+    def clear(self, key: str) -> None: ...
+    def spent(self, key: str) -> int: ...
+
+
+class Throttle(Protocol):
+    def reserve(self, key: str, at: datetime) -> int:
+        """0 when an attempt may go on (it is counted), else the seconds to wait."""
+
+    def clear(self, key: str) -> None: ...
+
+
+class Requests(Protocol):
+    def add(self, request: Request) -> None:
+        """Raises ``StateConflict`` when the token has an open request."""
+
+    def get(self, request_id: str) -> Request | None: ...
+    def save(self, request: Request, expected: RequestState) -> None:
+        """``UPDATE … WHERE state = expected``. Raises ``StateConflict``."""
+
+    def open_of_token(self, serial: str) -> Request | None: ...
+    def of_holder(self, uid: str, limit: int = 20) -> list[Request]: ...
+    def opened_since(self, uid: str, since: datetime) -> int: ...
+    def in_state(self, state: RequestState) -> list[Request]: ...
+    def overdue(self, at: datetime) -> list[Request]: ...
+    def add_proof(self, request_id: str, proof: Proof) -> None: ...
+    def proofs(self, request_id: str) -> list[Proof]: ...
+
+
+class Codes(Protocol):
+    def add(self, code: MailCode) -> None: ...
+    def get(self, code_id: str) -> MailCode | None: ...
+    def newest(self, purpose: str, about: str) -> MailCode | None: ...
+    def use(self, code_id: str, at: datetime) -> bool:
+        """Mark as used; False when it was."""
+
+    def sent_since(self, uid: str, since: datetime) -> list[datetime]: ...
+
+
+class Approvals(Protocol):
+    def add(self, approval: Approval) -> None: ...
+    def of_request(self, request_id: str) -> Approval | None: ...
+    def use(self, approval_id: str, at: datetime) -> bool:
+        """Mark as used; False when it was."""
+
+    def add_delegation(self, delegation: Delegation) -> None: ...
+    def delegations_of(self, principal_uid: str) -> list[Delegation]: ...
+    def delegations_to(self, delegate_uid: str) -> list[Delegation]: ...
+    def revoke_delegation(self, delegation_id: str, principal_uid: str, at: datetime) -> bool: ...
+
+
+class Escrow(Protocol):
+    """Append-only: a version is never changed but by ``rewrap`` and never deleted."""
+
+    def add(self, serial: str, version: int, sealed: bytes) -> None: ...
+    def get(self, serial: str, version: int) -> bytes | None: ...
+    def every(self) -> Iterator[tuple[str, int, bytes]]: ...
+    def rewrap(self, serial: str, version: int, old: bytes, new: bytes) -> bool: ...
+
+
+class Operations(Protocol):
+    def add(self, operation: Operation) -> None:
+        """Raises ``OperationUnresolved`` when the token has one."""
+
+    def get(self, operation_id: str) -> Operation | None: ...
+    def of_request(self, request_id: str) -> Operation | None: ...
+    def unresolved_of(self, serial: str) -> Operation | None: ...
+    def save(self, operation: Operation, expected: CustodyState, epoch: int) -> None:
+        """``UPDATE … WHERE state and epoch are as expected``. Raises ``StateConflict``."""
+
+    def lease_over(self, at: datetime) -> list[Operation]: ...
+    def unsettled(self) -> list[Operation]:
+        """Operations in ``done`` that the custodian has not been told of."""
+
+    def settle(self, operation_id: str) -> None: ...
+
+
+class Jobs(Protocol):
+    def add(self, job: Job) -> bool:
+        """False when the selector is taken by a live job."""
+
+    def get(self, job_id: str) -> Job | None: ...
+    def by_selector(self, selector: str, since: datetime) -> Job | None:
+        """The job with this selector made after ``since``."""
+
+    def newest(self, about: str, uid: str, kind: str) -> Job | None: ...
+    def claim(self, job: Job) -> bool:
+        """Set key, secret and time; False when it was claimed."""
+
+    def finish(self, job_id: str, outcome: str) -> None: ...
+
+
+class Outbox(Protocol):
+    def add(self, mail: Mail) -> None: ...
+    def due(self, at: datetime, limit: int) -> list[Mail]: ...
+    def sent(self, mail_id: str, at: datetime) -> None: ...
+    def put_off(self, mail_id: str, until: datetime) -> None: ...
+    def waiting(self) -> int: ...
+
+
+class AuditLog(Protocol):
+    def append(self, event: str, actor: str, facts: Mapping[str, object]) -> None: ...
+    def head(self) -> tuple[int, bytes]: ...
+    def entries(self, after: int = 0) -> Iterator[Entry]: ...
+    def newest(self, limit: int) -> list[Entry]: ...
+
+
+@dataclass(frozen=True)
+class Session:
+    """A web session; ``key`` is the SHA-256 of the cookie's random id, in hex."""
+
+    key: str
+    site: str
+    uid: str
+    data: str = field(repr=False)
+    created_at: datetime
+    seen_at: datetime
+
+
+class Sessions(Protocol):
+    def get(self, key: str) -> Session | None: ...
+    def put(self, session: Session) -> None: ...
+    def delete(self, key: str) -> None: ...
+    def purge(self, idle_since: datetime, created_before: datetime) -> int: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction: everything in it is committed together or not at all."""
+
+    people: People
+    tokens: Tokens
+    profiles: Profiles
+    tries: Tries
+    throttle: Throttle
+    requests: Requests
+    codes: Codes
+    approvals: Approvals
+    escrow: Escrow
+    operations: Operations
+    jobs: Jobs
+    outbox: Outbox
+    audit: AuditLog
+    sessions: Sessions
+
+
+class Store(Protocol):
+    def write(self) -> AbstractContextManager[UnitOfWork]:
+        """A transaction that commits at the end of the block and rolls back on an exception."""
+
+    def read(self) -> AbstractContextManager[UnitOfWork]:
+        """A transaction that changes nothing."""
