@@ -1,0 +1,32 @@
+"""Web sessions: in the database, so that they can be ended."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete
+
+from reset.db.rows import Repository, columns
+from reset.db.tables import sessions
+from reset.ports import Session
+
+
+class SqlSessions(Repository):
+    """Implements ``ports.Sessions``."""
+
+    def get(self, key: str) -> Session | None:
+        """The session with this key."""
+        return self._one(Session, columns(sessions, Session).where(sessions.c.key == key))
+
+    def put(self, session: Session) -> None:
+        """Insert or change."""
+        self._put(sessions, vars(session))
+
+    def delete(self, key: str) -> None:
+        """End a session."""
+        self._connection.execute(delete(sessions).where(sessions.c.key == key))
+
+    def purge(self, idle_since: datetime, created_before: datetime) -> int:
+        """Delete sessions last seen before ``idle_since`` or made before ``created_before``."""
+        old = (sessions.c.seen_at < idle_since) | (sessions.c.created_at < created_before)
+        return self._connection.execute(delete(sessions).where(old)).rowcount

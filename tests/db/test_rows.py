@@ -1,0 +1,344 @@
+"""Every repository gives back what it was given, and finds what its port says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reset import ports
+from reset.core.assurance import Proof
+from reset.core.identities import Person, tidy_pid
+from reset.db.store import SqlStore
+from reset.errors import BadInput, StateConflict
+from tests.db.examples import (
+    ANSWER,
+    APPROVAL,
+    CODE,
+    DELEGATION,
+    DRAW,
+    HOUR,
+    MAIL,
+    MINUTE,
+    NOW,
+    PERSON,
+    PROFILE,
+    REQUEST,
+    SESSION,
+    TOKEN,
+)
+
+# a store outlives the examples: each of them writes the same rows again
+MANY = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+TIMES = st.timedeltas(timedelta(days=-10_000), timedelta(days=10_000)).map(lambda t: NOW + t)
+
+
+def test_store_keeps_the_port(store: SqlStore) -> None:
+    as_port: ports.Store = store
+    with as_port.read() as uow:
+        assert uow.people.by_uid("u1") is None
+    store.ping()
+
+
+# --- people and tokens --------------------------------------------------------------
+def test_person_comes_back(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.people.put(PERSON, "hash")
+        uow.people.put(replace(PERSON, name="Bo", roles=frozenset(), active=False), "hash 2")
+    with store.read() as uow:
+        found = uow.people.by_uid("u1")
+        assert found == replace(PERSON, name="Bo", roles=frozenset(), active=False)
+        assert uow.people.by_pid("alice") == (found, "hash 2")
+        assert uow.people.by_pid("bob") is None
+        assert uow.people.by_uid("u9") is None
+
+
+@pytest.mark.parametrize("typed", ["ALICE", " alice\t", "a\u200blice", "\uff21lice", "al\ufe0fice"])
+def test_every_way_to_write_a_login_finds_its_person(store: SqlStore, typed: str) -> None:
+    with store.write() as uow:
+        uow.people.put(PERSON, "hash")
+        assert uow.people.by_pid(typed) == (PERSON, "hash")
+
+
+@given(st.text())
+def test_normal_form_of_a_login_is_stable(text: str) -> None:
+    tidy = tidy_pid(text)
+    assert tidy_pid(tidy) == tidy
+    assert tidy_pid(f" {text}\u200b") == tidy
+
+
+def test_dotless_i_is_another_login() -> None:
+    assert tidy_pid("m\u0131ke") != tidy_pid("MIKE")
+
+
+@pytest.mark.parametrize(
+    ("person", "field", "rule"),
+    [
+        (replace(PERSON, uid="u2", pid="ALICE "), "pid", "taken"),
+        (replace(PERSON, pid="bob"), "uid", "taken"),
+        (replace(PERSON, uid="u2", pid=" \u200b"), "pid", "empty"),
+        (replace(PERSON, uid=""), "uid", "empty"),
+    ],
+)
+def test_login_and_uid_belong_to_one_person(
+    store: SqlStore, person: Person, field: str, rule: str
+) -> None:
+    with store.write() as uow:
+        uow.people.put(PERSON, "hash")
+        with pytest.raises(BadInput) as refused:
+            uow.people.put(person, "other")
+        assert refused.value.data == {"field": field, "rule": rule}
+    with store.read() as uow:
+        assert uow.people.by_pid("alice") == (PERSON, "hash")
+
+
+def test_search_folds_case_and_takes_wildcards_as_letters(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.people.put(PERSON, "")
+        uow.people.put(Person("u%_", "bob", "Bob 100%", "bob_b@example.org"), "")
+        uow.people.put(Person("u4", "carl", "Carl", "c@example.org", active=False), "")
+    with store.read() as uow:
+
+        def found(text: str) -> list[str]:
+            return [person.uid for person in uow.people.search(text)]
+
+        assert found("ÄNGSTR") == ["u1"]
+        assert found("100%") == found("b_B") == found("U%_") == ["u%_"]
+        assert found("%") == ["u%_"]
+        assert found("EXAMPLE.org") == ["u1", "u%_", "u4"]
+        assert found("Alice\nalice") == found("") == found(" \n") == found("/") == []
+        assert found("x" * 100_000) == []
+
+
+def test_search_stops_at_twenty(store: SqlStore) -> None:
+    with store.write() as uow:
+        for number in range(25):
+            uow.people.put(Person(f"u{number}", f"p{number:02}", "Same", ""), "")
+        assert [p.pid for p in uow.people.search("same")] == [f"p{n:02}" for n in range(20)]
+
+
+def test_token_comes_back(store: SqlStore) -> None:
+    other = replace(TOKEN, serial="T0", state="dead", so_version=0)
+    with store.write() as uow:
+        uow.tokens.put(TOKEN)
+        uow.tokens.put(other)
+        uow.tokens.put(replace(TOKEN, serial="T2", holder_uid="u2"))
+        uow.tokens.put(replace(TOKEN, so_version=2))
+    with store.read() as uow:
+        assert uow.tokens.get("T1") == replace(TOKEN, so_version=2)
+        assert uow.tokens.get("T9") is None
+        assert uow.tokens.of_holder("u1") == [other, replace(TOKEN, so_version=2)]
+        assert [token.serial for token in uow.tokens.every()] == ["T0", "T1", "T2"]
+
+
+# --- profiles -----------------------------------------------------------------------
+def test_profile_is_replaced_as_a_whole(store: SqlStore) -> None:
+    smaller = replace(PROFILE, answers=(replace(ANSWER, version=2),), recovery_pending="")
+    with store.write() as uow:
+        uow.profiles.put(PROFILE)
+        assert uow.profiles.get("u1") == PROFILE
+        uow.profiles.put(replace(PROFILE, answers=PROFILE.answers[::-1]))
+        assert uow.profiles.get("u1") == replace(PROFILE, answers=PROFILE.answers[::-1])
+        uow.profiles.put(smaller)
+    with store.read() as uow:
+        assert uow.profiles.get("u1") == smaller
+        assert uow.profiles.get("u2") is None
+
+
+def test_deleting_a_profile_leaves_nothing_of_it(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.profiles.put(PROFILE)
+        uow.profiles.put(replace(PROFILE, uid="u2"))
+        uow.profiles.put_draw(DRAW)
+        uow.profiles.delete("u1")
+    with store.write() as uow:
+        assert uow.profiles.get("u1") is None
+        assert uow.profiles.draw_of("u1") is None
+        assert uow.profiles.get("u2") == replace(PROFILE, uid="u2")
+        uow.profiles.put(replace(PROFILE, answers=()))
+        assert uow.profiles.get("u1") == replace(PROFILE, answers=())
+
+
+@MANY
+@given(questions=st.lists(TEXT, min_size=1).map(tuple), at=st.none() | TIMES)
+def test_draw_comes_back(store: SqlStore, questions: tuple[str, ...], at: datetime | None) -> None:
+    draw = replace(DRAW, questions=questions, answered_at=at)
+    with store.write() as uow:
+        uow.profiles.put_draw(draw)
+    with store.read() as uow:
+        assert uow.profiles.draw_of("u1") == draw
+
+
+# --- requests -----------------------------------------------------------------------
+@MANY
+@given(reason=TEXT, because=TEXT, at=TIMES, asked=st.none() | TIMES, late=st.integers(0, 10**12))
+def test_request_comes_back(
+    store: SqlStore, reason: str, because: str, at: datetime, asked: datetime | None, late: int
+) -> None:
+    request = replace(
+        REQUEST, reason=reason, ended_because=because, created_at=at,
+        changed_at=at + timedelta(microseconds=late), asked_at=asked,
+    )  # fmt: skip
+    with store.write() as uow:
+        if uow.requests.get("r1") is None:
+            uow.requests.add(REQUEST)
+        uow.requests.save(request, "collecting")
+    with store.read() as uow:
+        assert uow.requests.get("r1") == request
+        assert uow.requests.open_of_token("T1") == request
+
+
+def test_times_of_another_zone_come_back_in_utc(store: SqlStore) -> None:
+    east = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    with store.write() as uow:
+        uow.requests.add(replace(REQUEST, created_at=east, changed_at=east))
+        found = uow.requests.get("r1")
+        assert found == REQUEST
+        assert found.created_at.tzinfo is UTC
+
+
+def test_naive_time_is_our_own_bug(store: SqlStore) -> None:
+    with pytest.raises(RuntimeError, match="naive"), store.write() as uow:
+        uow.requests.opened_since("u1", NOW.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("text", ["r\0", "\ud800"])
+def test_text_that_a_database_cannot_keep_is_bad_input(store: SqlStore, text: str) -> None:
+    with pytest.raises(BadInput), store.read() as uow:
+        uow.requests.get(text)
+
+
+def test_one_open_request_per_token(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.requests.add(REQUEST)
+        with pytest.raises(StateConflict) as refused:
+            uow.requests.add(replace(REQUEST, id="r2"))
+        assert refused.value.data["state"] == "collecting"
+        uow.requests.add(replace(REQUEST, id="r3", token_serial="T2"))
+        uow.requests.save(replace(REQUEST, state="cancelled"), "collecting")
+        uow.requests.add(replace(REQUEST, id="r4"))
+    with store.read() as uow:
+        assert uow.requests.get("r2") is None
+        assert [r.id for r in uow.requests.of_holder("u1")] == ["r4", "r3", "r1"]
+        assert [r.id for r in uow.requests.of_holder("u1", limit=1)] == ["r4"]
+
+
+def test_request_moves_only_from_the_expected_state(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.requests.add(REQUEST)
+        with pytest.raises(StateConflict) as refused:
+            uow.requests.save(replace(REQUEST, state="done"), "executing")
+        assert refused.value.data["state"] == "collecting"
+        with pytest.raises(StateConflict):
+            uow.requests.save(replace(REQUEST, id="r9"), "collecting")
+        assert uow.requests.get("r1") == REQUEST
+
+
+def test_requests_are_found_by_state_and_time(store: SqlStore) -> None:
+    asked = replace(REQUEST, asked_at=NOW, uid="u2")
+    with store.write() as uow:
+        uow.requests.add(REQUEST)
+        uow.requests.add(replace(asked, id="r2", token_serial="T2", state="ready"))
+        uow.requests.add(
+            replace(REQUEST, id="r3", token_serial="T3", state="executing", expires_at=NOW)
+        )
+        uow.requests.add(replace(REQUEST, id="r4", token_serial="T4", state="done"))
+        assert [r.id for r in uow.requests.in_state("ready")] == ["r2"]
+        # what is executing never expires
+        assert [r.id for r in uow.requests.overdue(NOW + HOUR)] == ["r1", "r2"]
+        assert uow.requests.overdue(NOW + HOUR - timedelta(microseconds=1)) == []
+        assert uow.requests.opened_since("u1", NOW - timedelta(microseconds=1)) == 3
+        assert uow.requests.opened_since("u1", NOW) == 0
+
+
+def test_proofs_keep_their_order(store: SqlStore) -> None:
+    shown = [Proof("password", NOW), Proof("answers", NOW), Proof("approval", NOW, "u2")]
+    with store.write() as uow:
+        uow.requests.add(REQUEST)
+        for proof in shown:
+            uow.requests.add_proof("r1", proof)
+    with store.read() as uow:
+        assert uow.requests.proofs("r1") == shown
+        assert uow.requests.proofs("r2") == []
+
+
+# --- codes, approvals ---------------------------------------------------------------
+def test_codes_are_used_once_and_the_newest_counts(store: SqlStore) -> None:
+    second = replace(CODE, id="c2")
+    with store.write() as uow:
+        uow.codes.add(CODE)
+        uow.codes.add(second)
+        uow.codes.add(replace(CODE, id="c3", purpose="address", method="address", about="u1"))
+        assert uow.codes.get("c1") == CODE
+        assert uow.codes.get("c9") is None
+        assert uow.codes.newest("reset", "r1") == second
+        assert uow.codes.newest("reset", "r2") is None
+        assert uow.codes.use("c2", NOW + MINUTE)
+        assert not uow.codes.use("c2", NOW + MINUTE)
+        assert not uow.codes.use("c9", NOW)
+        assert uow.codes.get("c2") == replace(second, used_at=NOW + MINUTE)
+        assert uow.codes.sent_since("u1", NOW - MINUTE) == [NOW, NOW, NOW]
+        assert uow.codes.sent_since("u1", NOW) == []
+
+
+def test_approval_counts_once(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.requests.add(REQUEST)
+        uow.approvals.add(APPROVAL)
+        with pytest.raises(StateConflict):
+            uow.approvals.add(replace(APPROVAL, id="a2"))
+        assert uow.approvals.of_request("r1") == APPROVAL
+        assert uow.approvals.of_request("r2") is None
+        assert uow.approvals.use("a1", NOW)
+        assert not uow.approvals.use("a1", NOW)
+        assert uow.approvals.of_request("r1") == replace(APPROVAL, used_at=NOW)
+
+
+def test_delegation_is_revoked_by_its_principal_once(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.approvals.add_delegation(DELEGATION)
+        assert uow.approvals.delegations_of("u2") == [DELEGATION]
+        assert uow.approvals.delegations_to("u3") == [DELEGATION]
+        assert uow.approvals.delegations_to("u2") == uow.approvals.delegations_of("u3") == []
+        assert not uow.approvals.revoke_delegation("d1", "u3", NOW)
+        assert uow.approvals.revoke_delegation("d1", "u2", NOW)
+        assert not uow.approvals.revoke_delegation("d1", "u2", NOW + MINUTE)
+        assert uow.approvals.delegations_of("u2") == [replace(DELEGATION, revoked_at=NOW)]
+
+
+# --- outbox, sessions ---------------------------------------------------------------
+def test_mail_waits_until_it_is_sent(store: SqlStore) -> None:
+    second = replace(MAIL, id="m2", facts={"ä": "\0\n"})
+    with store.write() as uow:
+        uow.outbox.add(MAIL)
+        uow.outbox.add(second)
+        assert uow.outbox.due(NOW - MINUTE, 10) == []
+        assert uow.outbox.due(NOW, 10) == [MAIL, second]
+        assert uow.outbox.due(NOW, 1) == [MAIL]
+        uow.outbox.put_off("m1", NOW + MINUTE)
+        assert uow.outbox.due(NOW, 10) == [second]
+        uow.outbox.sent("m2", NOW)
+        assert uow.outbox.due(NOW + HOUR, 10) == [replace(MAIL, tries=1)]
+        assert uow.outbox.waiting() == 1
+
+
+def test_idle_and_old_sessions_are_purged(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.sessions.put(SESSION)
+        uow.sessions.put(replace(SESSION, data="{}", seen_at=NOW + MINUTE))
+        uow.sessions.put(replace(SESSION, key="idle", seen_at=NOW - HOUR))
+        uow.sessions.put(replace(SESSION, key="old", created_at=NOW - 9 * HOUR))
+        uow.sessions.put(replace(SESSION, key="ended"))
+        uow.sessions.delete("ended")
+        assert uow.sessions.purge(NOW - MINUTE, NOW - 8 * HOUR) == 2
+        assert uow.sessions.purge(NOW - MINUTE, NOW - 8 * HOUR) == 0
+    with store.read() as uow:
+        assert uow.sessions.get("k1") == replace(SESSION, data="{}", seen_at=NOW + MINUTE)
+        assert uow.sessions.get("idle") is uow.sessions.get("old") is None
+        assert uow.sessions.get("ended") is None
