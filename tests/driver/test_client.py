@@ -1,0 +1,178 @@
+"""The helper speaks to the service it was given, over verified TLS, and to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pkcs11_driver import wire
+from pkcs11_driver.helper.client import (
+    AnswerGarbled,
+    CertificateRefused,
+    Client,
+    ServiceRefused,
+    ServiceUnreachable,
+)
+from tests.driver.service import Answer, Asked, problem, serve
+
+CLAIM = wire.Claim("ABCDEFGH", b"k" * 32, "1")
+CLAIMED = wire.Claimed("job-1", "secret-1", "reset", "S1", wire.PinRules(), b"c", "a b c")
+REPORT = wire.Report(1, "n", "done", (), wire.Proof())
+STATE = wire.JobState("done", "done")
+
+
+def client(url: str, ca: Path | None) -> tuple[Client, list[float]]:
+    pauses: list[float] = []
+    return Client(url, str(ca) if ca else None, pause=pauses.append), pauses
+
+
+def always(answer: Answer) -> Callable[[Asked], Answer]:
+    return lambda _: answer
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1",
+        "http://service.test",
+        "ftp://service.test",
+        "service.test",
+        "https://",
+        "https://user@service.test",
+        "https://service.test/?a=b",
+        "https://service.test:port",
+    ],
+)
+def test_only_https_addresses(url: str) -> None:
+    with pytest.raises(ValueError):
+        Client(url)
+
+
+def test_unreadable_authorities(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    for name in ("missing.pem", "empty.pem"):
+        with pytest.raises(ValueError, match="cannot read"):
+            Client("https://service.test", str(tmp_path / name))
+
+
+def test_the_calls_of_a_job(tmp_path: Path) -> None:
+    answers = {
+        "/base/helper/v1/claim": CLAIMED,
+        "/base/helper/v1/jobs/job-1/release": wire.Released(1, "s", b"x", 60),
+        "/base/helper/v1/jobs/job-1/report": STATE,
+        "/base/helper/v1/jobs/job-1": STATE,
+    }
+    with serve(tmp_path, lambda asked: Answer(wire.to_json(answers[asked.path]))) as service:
+        ours, _ = client(service.url + "/base/", service.ca)
+        assert ours.claim(CLAIM) == CLAIMED
+        seen = wire.TokenSeen("S1", "L", "ok", "ok")
+        assert ours.release(CLAIMED, wire.Release("n", seen)).epoch == 1
+        assert ours.report(CLAIMED, REPORT) == STATE
+        assert ours.state(CLAIMED) == STATE
+    first, *later = service.asked
+    assert (first.authorization, first.body) == (None, wire.to_json(CLAIM))
+    assert {asked.authorization for asked in later} == {"Bearer secret-1"}
+    assert [asked.method for asked in service.asked] == ["POST", "POST", "POST", "GET"]
+
+
+def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
+    with serve(tmp_path, always(Answer(wire.to_json(CLAIMED)))) as service:
+        ours, pauses = client(service.url, None)
+        with pytest.raises(CertificateRefused, match="Nothing was sent"):
+            ours.claim(CLAIM)
+        with pytest.raises(CertificateRefused):
+            ours.report(CLAIMED, REPORT)
+    assert (service.asked, pauses) == ([], [])
+
+
+def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
+    handler = always(Answer(wire.to_json(CLAIMED)))
+    with serve(tmp_path, handler, name="other.test") as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(CertificateRefused):
+            ours.claim(CLAIM)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(tmp_path: Path, status: int) -> None:
+    answer = Answer(b"", status, "text/html", {"Location": "/elsewhere"})
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(AnswerGarbled, match="never followed"):
+            ours.report(CLAIMED, REPORT)
+    assert [asked.path for asked in service.asked] == ["/helper/v1/jobs/job-1/report"]
+
+
+def test_a_refusal_carries_the_services_sentence_and_data(tmp_path: Path) -> None:
+    answer = problem(409, "lease-running", "Still running.", retry_after=7, other="x")
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(ServiceRefused) as caught:
+            ours.state(CLAIMED)
+    refusal = caught.value
+    assert (refusal.code, refusal.title, refusal.status) == ("lease-running", "Still running.", 409)
+    assert refusal.retry_after == 7
+    assert refusal.data == {"retry_after": 7, "other": "x"}
+    assert str(refusal) == "Still running."
+
+
+def test_a_sentence_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    answer = problem(403, "refused", "No.\x1b[2J\nReally \u202eon")
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(ServiceRefused) as caught:
+            ours.state(CLAIMED)
+    assert str(caught.value) == "No.\\x1b[2J Really \\u202eon"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"<html>", 200, "text/html"),
+        Answer(b"<html>", 404, "text/html"),
+        Answer(b"no json"),
+        Answer([]),
+        Answer({"state": "done"}),
+        Answer({"state": "done", "next": "done", "more": 1}),
+        Answer(b" " * 300_000),
+        Answer(b"[" * 100_000),
+    ],
+)
+def test_other_answers_are_not_understood(tmp_path: Path, answer: Answer) -> None:
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(AnswerGarbled):
+            ours.state(CLAIMED)
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("field", ["job", "secret"])
+def test_a_job_that_would_break_a_header_is_not_understood(tmp_path: Path, field: str) -> None:
+    answer = Answer({**wire.to_json(CLAIMED), field: "a\r\nX: y"})
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(AnswerGarbled):
+            ours.claim(CLAIM)
+
+
+def test_a_lost_connection_is_tried_again(tmp_path: Path) -> None:
+    answers = [Answer(drop=True), Answer(b"", 503, "text/html"), Answer(wire.to_json(STATE))]
+    with serve(tmp_path, lambda _: answers.pop(0)) as service:
+        ours, pauses = client(service.url, service.ca)
+        assert ours.report(CLAIMED, REPORT) == STATE
+    assert pauses == [1.0, 2.0]
+    assert len({str(asked.body) for asked in service.asked}) == 1
+
+
+def test_but_not_for_ever_and_never_for_a_claim(tmp_path: Path) -> None:
+    with serve(tmp_path, always(Answer(drop=True))) as service:
+        ours, pauses = client(service.url, service.ca)
+        with pytest.raises(ServiceUnreachable):
+            ours.claim(CLAIM)
+        assert (len(service.asked), pauses) == (1, [])
+        with pytest.raises(ServiceUnreachable):
+            ours.report(CLAIMED, REPORT)
+        assert (len(service.asked), len(pauses)) == (5, 3)

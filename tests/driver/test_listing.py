@@ -1,0 +1,91 @@
+"""Which tokens a module shows and in what state, and which key of a token signs."""
+
+from __future__ import annotations
+
+from pkcs11_driver import operations
+from pkcs11_driver.operations import Receipt
+from tests.driver import children
+from tests.driver.conftest import OTHER_SO_PIN, USER_PIN, Holder, issue, order, verify
+from tests.institution import tokens
+from tests.institution.tokens import MadeToken, pkcs11_tool_login, tries_left
+
+CHALLENGE = b"challenge of the service"
+
+
+def reset(holder: Holder, **changed: object) -> Receipt:
+    receipt: Receipt = children.value(operations.reset_user_pin, *holder.at, **order(**changed))
+    return receipt
+
+
+class TestWhichKey:
+    def test_by_its_identifier(self, holder: Holder) -> None:
+        second = issue(tokens.make_key(holder.made, kind="p256", key_id=b"\x02"))
+        tokens.store_certificate(holder.made, second, b"\x02")
+        receipt = reset(holder, key_id=b"\x02")
+        assert receipt.certificate == second
+        verify(second, receipt.signature, CHALLENGE)
+
+    def test_the_only_one_with_a_certificate(self, holder: Holder) -> None:
+        tokens.make_key(holder.made, kind="p256", key_id=b"\x02")
+        verify(holder.certificate, reset(holder).signature, CHALLENGE)
+
+    def test_two_with_certificates_are_not_guessed_between(self, holder: Holder) -> None:
+        second = issue(tokens.make_key(holder.made, kind="p256", key_id=b"\x02"))
+        tokens.store_certificate(holder.made, second, b"\x02")
+        error = children.error(operations.sign, *holder.at, user_pin=USER_PIN, data=b"x")
+        assert (error.code, sorted(error.data["found"])) == ("key-not-found", ["01", "02"])
+
+    def test_an_unknown_identifier(self, holder: Holder) -> None:
+        error = children.error(
+            operations.sign, *holder.at, user_pin=USER_PIN, data=b"x", key_id=b"\x09"
+        )
+        assert error.code == "key-not-found"
+
+    def test_a_key_without_a_certificate(self, made: MadeToken) -> None:
+        tokens.make_key(made, kind="p256")
+        at = (str(made.module), made.serial)
+        error = children.error(operations.sign, *at, user_pin=USER_PIN, data=b"x")
+        assert error.code == "certificate-not-found"
+        named = children.value(operations.sign, *at, user_pin=USER_PIN, data=b"x", key_id=b"\x01")
+        assert named.certificate == b""
+
+    def test_a_wrong_pin_is_tried_once(self, holder: Holder) -> None:
+        error = children.error(operations.sign, *holder.at, user_pin="wrong-one", data=b"x")
+        assert (error.code, error.data["which"]) == ("pin-incorrect", "user")
+        assert tries_left(holder.made) == (9, 15)
+
+
+class TestListing:
+    def test_two_tokens_in_one_module(self, holder: Holder) -> None:
+        second = tokens.add_second_token(
+            holder.made, label="Second", user_pin=USER_PIN, so_pin=OTHER_SO_PIN
+        )
+        tokens.wrong_logins(second, 10)
+        listed = children.value(operations.list_tokens, str(holder.made.module))
+        seen = {token.serial: token for token in listed}
+        assert set(seen) == {holder.made.serial, second.serial}, "no empty slot is a token"
+        first = seen[holder.made.serial]
+        assert (first.label, first.user_pin, first.so_pin) == ("Holder", "ok", "ok")
+        assert first.certificates == ((b"\x01", holder.certificate),)
+        assert seen[second.serial].user_pin == "locked"
+        assert operations.outcome(reset(holder)) == "done"
+        assert pkcs11_tool_login(second, None, OTHER_SO_PIN, so=True) == "ok"
+
+    def test_the_flags_count_down(self, made: MadeToken) -> None:
+        states = []
+        for tries in (1, 8, 1):
+            tokens.wrong_logins(made, tries)
+            tokens.wrong_logins(made, tries, "so")
+            (token,) = children.value(operations.list_tokens, str(made.module))
+            states.append((token.user_pin, token.so_pin))
+        assert states == [
+            ("count-low", "count-low"),
+            ("final-try", "count-low"),
+            ("locked", "count-low"),
+        ]
+
+    def test_the_style_of_the_family(self, made: MadeToken) -> None:
+        style = children.value(operations.detect_style, str(made.module), made.serial)
+        assert style == "so_init_pin"
+        error = children.error(operations.detect_style, str(made.module), "other")
+        assert error.code == "token-not-found"
