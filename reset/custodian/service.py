@@ -1,0 +1,340 @@
+"""The custodian: the only code that opens an SO PIN, and the rules by which it lets one go.
+
+It trusts nobody's word (design section 5): the web process that asks may be taken over. Rules of
+``release``, each the ``rule`` of its ``ReleaseRefused``:
+
+- ``serial``, ``order``, ``helper-key``: the order has a form; the key is a usable X25519 key.
+- ``candidates``: the active SO PIN, or from the second epoch on the pending and the active one,
+  in this order and no third (R1, R8). ``pending``: the next SO PIN is another one.
+- ``statement``, ``token``, ``holder``: the signed statement is one, about this token and holder.
+- ``signature``, ``signer``: the signature verifies now, by the certificate of the approver (S1.95).
+- ``self-approval``: the holder is neither signer nor the one acted for (S1.96).
+- ``sealed``: every SO PIN opens under its own serial and version.
+- ``expired``, ``lifetime``: the first release of an operation comes while the statement is fresh,
+  and the statement lives no longer than the policy's approvals (S1.94).
+- ``approval-used``, ``operation-used``: one statement, one operation (S1.94).
+- ``closed``: a settled operation gets nothing more.
+- ``versions``: an operation never changes its active and pending versions (R2).
+- ``epoch``: epochs grow; the very same order may be repeated and counts once.
+- ``recovery-over``: an operation ends ``RECOVERY`` after its first release.
+- ``releases-per-approval``, ``releases-per-hour``, ``so-tries``: caps; tries debited first (R3).
+
+Rules of the other calls: ``serial``, ``version``, ``envelope``, ``so-pin``, ``stored-differently``
+(store); ``unknown-operation``, ``token`` (settle); ``hmac-size``, ``hmac-domain`` (hmac);
+``checkpoint-form``, ``checkpoint-size``, ``checkpoint-fork`` (sign_checkpoint).
+
+Everything is committed in the ledger before a ciphertext is returned. SO PINs live in local
+variables only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import string
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from pkcs11_driver import envelope as hpke
+from pkcs11_driver.hsm import SealBroken
+from pkcs11_driver.wire import Order, order_context
+from reset.core.approvals import Statement
+from reset.core.policy import Policy
+from reset.custodian import checkpoints, orders
+from reset.custodian.keys import Keys, hsm_failing_closed, so_pin_context
+from reset.custodian.ledger import Ledger, Use
+from reset.custodian.orders import refuse
+from reset.errors import EscrowDamaged, Unavailable
+from reset.ports import Clock, Random, ReleaseOrder, SignatureVerifier
+
+SO_PIN_ALPHABET = string.ascii_letters + string.digits
+SO_PIN_LENGTH = 20  # 119 bits; within the 4 to 255 bytes that the tokens take (facts/tokens.md)
+RECOVERY = timedelta(days=30)
+HMAC_LIMIT = 8_192
+HMAC_ALARM = 600  # calls a minute: some 200 sets of answers
+_HOUR = 3_600
+_IMPORT_KEY = b"token-reset import key 1"
+_OWN_HMAC = b"token-reset so-pin"
+_FINGERPRINT = b"token-reset so-pin fingerprint 1"
+_log = logging.getLogger(__name__)
+
+
+class CustodianService:
+    """``ports.Custodian`` itself; single-threaded, the only user of its ledger."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        ledger: Ledger,
+        verifier: SignatureVerifier,
+        clock: Clock,
+        *,
+        policy: Policy,
+        random: Random,
+    ) -> None:
+        """Makes the import key at the first start; later, sees that HSM and ledger belong together.
+
+        Raises ``Unavailable``.
+        """
+        self._keys = keys
+        self._ledger = ledger
+        self._verifier = verifier
+        self._clock = clock
+        self._policy = policy
+        self._random = random
+        self._hmac_minute = 0
+        self._hmac_calls = 0
+        self._make_import_key()
+        self._import_pair()
+
+    # --- escrow -------------------------------------------------------------------------
+    def import_key(self) -> bytes:
+        """The raw public X25519 key to which SO PINs are sealed on the way in."""
+        return self._import_pair().public_key().public_bytes_raw()
+
+    def store(self, serial: str, version: int, envelope: bytes | None) -> bytes:
+        """Seal the SO PIN in ``envelope`` (HPKE, ``import_context``), or a fresh random one.
+
+        The journal keeps it before it is returned; the same serial and version again give what
+        the journal has. Raises ``ReleaseRefused``, ``Unavailable``.
+        """
+        orders.check_serial(serial)
+        if version < 1:
+            refuse("version")
+        so_pin = None if envelope is None else self._imported(serial, envelope)
+        with self._ledger.write():
+            kept = self._ledger.sealed(serial, version)
+            if kept is not None:
+                if so_pin is not None and not self._holds(serial, version, kept, so_pin):
+                    refuse("stored-differently")
+                return kept
+            sealed = self._seal(serial, version, so_pin or self._fresh())
+            self._ledger.add_sealed(serial, version, sealed, self._now())
+        return sealed
+
+    def check(self, serial: str, version: int, sealed: bytes) -> bytes:
+        """A keyed fingerprint of a sealed SO PIN, to find equal ones. Raises ``EscrowDamaged``."""
+        so_pin = self._open_escrow(serial, version, sealed)
+        with hsm_failing_closed():
+            return self._keys.hmac(_FINGERPRINT + so_pin.encode())
+
+    def rewrap(self, serial: str, version: int, sealed: bytes) -> bytes:
+        """The same SO PIN under the newest wrapping key, journaled. Raises ``EscrowDamaged``."""
+        renewed = self._seal(serial, version, self._open_escrow(serial, version, sealed))
+        with self._ledger.write():
+            self._ledger.add_sealed(serial, version, renewed, self._now())
+        return renewed
+
+    # --- release ------------------------------------------------------------------------
+    def release(self, order: ReleaseOrder) -> bytes:
+        """The order for the helper, HPKE-sealed to its key; rules: module.
+
+        Raises ``ReleaseRefused``, ``Unavailable``.
+        """
+        now = self._clock.now()
+        versions = orders.check_shape(order)
+        statement = orders.check_statement(order)
+        orders.check_signer(order, statement, self._verifier, now)
+        sealed = self._sealed_order(order)
+        with self._ledger.write():
+            self._book(order, versions, statement, now)
+        return sealed
+
+    def settle(self, operation_id: str, serial: str, resolved: bool) -> None:
+        """What is known of an operation after a report.
+
+        ``resolved`` True: its end is proven; it is closed for ever. False: a login with an SO PIN
+        is known to have worked, the end is open. Both zero the token's tries (S1.25), for the
+        releases of this operation stay capped. May be repeated. Raises ``ReleaseRefused``.
+        """
+        with self._ledger.write():
+            use = self._ledger.use_of_operation(operation_id)
+            if use is None:
+                refuse("unknown-operation")
+            if use.serial != serial:
+                refuse("token")
+            # a late repeat for a closed operation must not credit the token's next one
+            if not use.closed:
+                self._ledger.zero_tries(serial)
+            if resolved:
+                self._ledger.close_operation(operation_id)
+
+    # --- HMAC, checkpoints, health ------------------------------------------------------
+    def hmac(self, message: bytes) -> bytes:
+        """HMAC-SHA-256 with the key in the HSM (facts/answers.md); counted for the alarm.
+
+        Raises ``ReleaseRefused`` above 8 KiB and for messages of the custodian's own domain.
+        """
+        if len(message) > HMAC_LIMIT:
+            refuse("hmac-size")
+        if message.startswith(_OWN_HMAC):
+            refuse("hmac-domain")
+        self._count_hmac()
+        with hsm_failing_closed():
+            return self._keys.hmac(message)
+
+    def sign_checkpoint(self, body: bytes) -> bytes:
+        """Ed25519 over a tlog-checkpoint body; a log never shrinks and never forks.
+
+        Raises ``ReleaseRefused``.
+        """
+        origin, size, root = checkpoints.parse(body)
+        with self._ledger.write():
+            last = self._ledger.checkpoint(origin)
+            if last is not None and size < last[0]:
+                refuse("checkpoint-size")
+            if last is not None and size == last[0] and root != last[1]:
+                refuse("checkpoint-fork")
+            self._ledger.put_checkpoint(origin, size, root)
+        with hsm_failing_closed():
+            return self._keys.sign(body)
+
+    def checkpoint_key(self) -> bytes:
+        """The raw Ed25519 public key of ``sign_checkpoint``."""
+        with hsm_failing_closed():
+            return self._keys.signing_public_key()
+
+    def health(self) -> Mapping[str, str]:
+        """Facts for operators: whether the HSM works, and counts. Raises ``Unavailable``."""
+        with hsm_failing_closed():
+            self._keys.health()
+        with self._ledger.write():
+            counts = self._ledger.counts()
+            hourly = self._ledger.releases_since(self._now() - _HOUR)
+        calls = self._hmac_calls if self._now() // 60 == self._hmac_minute else 0
+        return {
+            "hsm": "ok",
+            **{name: str(count) for name, count in counts.items()},
+            "releases-last-hour": str(hourly),
+            "hmac-this-minute": str(calls),
+            "hmac-alarm": "yes" if calls > HMAC_ALARM else "no",
+        }
+
+    # --- inside -------------------------------------------------------------------------
+    def _book(
+        self,
+        order: ReleaseOrder,
+        versions: tuple[int, int],
+        statement: Statement,
+        now: datetime,
+    ) -> None:
+        """Single use, epochs and caps, in one transaction. Raises ``ReleaseRefused``."""
+        at = int(now.timestamp())
+        use = self._ledger.use_of_statement(hashlib.sha256(order.statement).digest())
+        if use is None:
+            if self._ledger.use_of_operation(order.operation_id) is not None:
+                refuse("operation-used")
+            orders.check_age(statement, now, self._policy.approval_age)
+        elif self._is_repeat(order, versions, use, at):
+            return
+        if use is not None and use.releases >= self._policy.releases_per_approval:
+            refuse("releases-per-approval")
+        if self._ledger.releases_since(at - _HOUR) >= self._policy.releases_per_hour:
+            refuse("releases-per-hour")
+        tries = len(order.candidates)
+        if not self._ledger.debit(order.token_serial, tries, self._policy.so_tries):
+            refuse("so-tries")
+        self._ledger.add_release(at)
+        self._ledger.record_use(orders.use_of(order, versions, use, at))
+
+    @staticmethod
+    def _is_repeat(order: ReleaseOrder, versions: tuple[int, int], use: Use, at: int) -> bool:
+        """Whether a used approval's order is its last one again; False for a later epoch."""
+        if use.operation_id != order.operation_id:
+            refuse("approval-used")
+        if use.closed:
+            refuse("closed")
+        if (use.active_version, use.pending_version) != versions:
+            refuse("versions")
+        if at - use.first_at >= RECOVERY.total_seconds():
+            refuse("recovery-over")
+        if order.epoch > use.epoch:
+            return False
+        if order.epoch < use.epoch or orders.fingerprint(order) != use.fingerprint:
+            refuse("epoch")
+        return True
+
+    def _sealed_order(self, order: ReleaseOrder) -> bytes:
+        serial = order.token_serial
+        try:
+            so_pins = tuple(self._open(serial, v, sealed) for v, sealed in order.candidates)
+            following = self._open(serial, *order.pending)
+        except SealBroken:
+            refuse("sealed")
+        fresh = so_pins if len(so_pins) == 1 else so_pins[1:]
+        if following in fresh or (len(so_pins) == 2 and so_pins[0] != following):
+            refuse("pending")
+        context = order_context(order.job_id, order.epoch, order.nonce, serial)
+        try:
+            return hpke.seal_order(Order(so_pins, following), order.helper_key, context)
+        except ValueError:  # another length, or a point of small order
+            refuse("helper-key")
+
+    def _imported(self, serial: str, envelope: bytes) -> str:
+        private = self._import_pair()
+        try:
+            raw = hpke.open_sealed(envelope, private, hpke.import_context(serial))
+        except hpke.EnvelopeRefused:
+            refuse("envelope")
+        try:
+            so_pin = raw.decode()
+        except UnicodeDecodeError:
+            refuse("so-pin")
+        if not 4 <= len(raw) <= 255 or not so_pin.isprintable():
+            refuse("so-pin")
+        return so_pin
+
+    def _fresh(self) -> str:
+        below = self._random.below
+        return "".join(SO_PIN_ALPHABET[below(len(SO_PIN_ALPHABET))] for _ in range(SO_PIN_LENGTH))
+
+    def _seal(self, serial: str, version: int, so_pin: str) -> bytes:
+        with hsm_failing_closed():
+            return self._keys.seal(so_pin.encode(), so_pin_context(serial, version))
+
+    def _open(self, serial: str, version: int, sealed: bytes) -> str:
+        with hsm_failing_closed():
+            return self._keys.open(sealed, so_pin_context(serial, version)).decode()
+
+    def _open_escrow(self, serial: str, version: int, sealed: bytes) -> str:
+        try:
+            return self._open(serial, version, sealed)
+        except SealBroken:
+            raise EscrowDamaged(serial=serial, version=version) from None
+
+    def _holds(self, serial: str, version: int, sealed: bytes, so_pin: str) -> bool:
+        kept = self._open_escrow(serial, version, sealed)
+        return hmac.compare_digest(kept.encode(), so_pin.encode())
+
+    def _make_import_key(self) -> None:
+        with self._ledger.write():
+            if self._ledger.import_key() is None:
+                raw = X25519PrivateKey.generate().private_bytes_raw()
+                with hsm_failing_closed():
+                    self._ledger.set_import_key(self._keys.seal(raw, _IMPORT_KEY))
+
+    def _import_pair(self) -> X25519PrivateKey:
+        with self._ledger.write():
+            sealed = self._ledger.import_key()
+        if sealed is None:
+            raise RuntimeError("the import key is made at the start")
+        try:
+            with hsm_failing_closed():
+                raw = self._keys.open(sealed, _IMPORT_KEY)
+        except SealBroken:
+            raise Unavailable(part="import-key") from None
+        return X25519PrivateKey.from_private_bytes(raw)
+
+    def _count_hmac(self) -> None:
+        minute = self._now() // 60
+        if minute != self._hmac_minute:
+            self._hmac_minute, self._hmac_calls = minute, 0
+        self._hmac_calls += 1
+        if self._hmac_calls == HMAC_ALARM + 1:
+            _log.warning("more than %d HMAC calls this minute", HMAC_ALARM)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())

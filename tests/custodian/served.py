@@ -1,0 +1,56 @@
+"""A custodian process with a SoftHSM: ``python -m tests.custodian.served DIRECTORY UID…``."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+from pathlib import Path
+
+from pkcs11_driver.hsm import Hsm
+from reset.core.policy import Policy
+from reset.custodian.ledger import Ledger
+from reset.custodian.server import harden, serve
+from reset.custodian.service import CustodianService
+from tests.custodian.scene import ShiftedClock, SystemRandom, verifier
+
+MODULES = (
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+)
+PIN = "Hsm-User-PIN-1"
+LABEL = "custodian"
+DEADLINE = 0.5
+
+
+def main(directory: Path, uids: list[int]) -> None:
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    harden()
+    print(f"dumpable {ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)}", file=sys.stderr, flush=True)
+    module = next(path for path in MODULES if Path(path).exists())
+    ledger = Ledger(directory / "own" / "ledger.db")
+    with Hsm(module, PIN, label=LABEL) as hsm:
+        if not (directory / "keys-made").exists():
+            hsm.create_keys(1)
+            (directory / "keys-made").touch()
+        custodian = CustodianService(
+            hsm,
+            ledger,
+            verifier(directory / "authority"),
+            ShiftedClock(),
+            policy=Policy(releases_per_hour=1000),
+            random=SystemRandom(),
+        )
+        serve(
+            custodian,
+            directory / "run" / "socket",
+            allowed_uids=uids,
+            deadline=DEADLINE,
+            tell_ready=True,
+        )
+    ledger.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [int(uid) for uid in sys.argv[2:]])

@@ -1,0 +1,113 @@
+"""Escrow, HMAC and checkpoints: each rule of reset/custodian/service.py outside a release."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from reset.custodian.service import HMAC_ALARM, SO_PIN_ALPHABET, SO_PIN_LENGTH
+from tests.custodian.scene import SO_PIN, Case, body, rule_of
+
+
+# --- escrow -----------------------------------------------------------------------------
+def test_fresh_so_pins(case: Case) -> None:
+    pins = set()
+    for _ in range(3):
+        one = Case(case.custodian, case.institution, case.clock)
+        order = one.order()
+        opened = one.opened(case.custodian.release(order), order)
+        pins |= {*opened.candidates, opened.next_so_pin}
+    assert len(pins) == 6
+    assert all(len(p) == SO_PIN_LENGTH and set(p) <= set(SO_PIN_ALPHABET) for p in pins)
+
+
+def test_an_imported_so_pin_is_released(case: Case) -> None:
+    case.imported()
+    order = case.order()
+    assert case.opened(case.custodian.release(order), order).candidates == (SO_PIN,)
+
+
+def test_store_again_gives_what_the_journal_has(case: Case) -> None:
+    sealed = case.imported()
+    assert case.imported() == sealed
+    assert case.custodian.store(case.serial, 1, None) == sealed
+    assert rule_of(lambda: case.imported("Another-SO-PIN")) == "stored-differently"
+
+
+@pytest.mark.parametrize("so_pin", ["abc", "x" * 256, "with\nline", "\0\0\0\0"])
+def test_no_token_would_take_it(case: Case, so_pin: str) -> None:
+    assert rule_of(lambda: case.imported(so_pin)) == "so-pin"
+
+
+def test_envelopes_and_names(case: Case) -> None:
+    other = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    assert rule_of(lambda: case.imported(key=other)) == "envelope"
+    assert rule_of(lambda: case.imported(serial=b"another")) == "envelope"
+    assert rule_of(lambda: case.custodian.store(case.serial, 1, b"")) == "envelope"
+    assert rule_of(lambda: case.custodian.store(case.serial, 0, None)) == "version"
+    assert rule_of(lambda: case.custodian.store("", 1, None)) == "serial"
+
+
+def test_fingerprints_find_equal_so_pins(case: Case) -> None:
+    other = Case(case.custodian, case.institution)
+    seen = [
+        one.custodian.check(one.serial, version, one.imported(pin, version))
+        for one, version, pin in ((case, 1, SO_PIN), (other, 7, SO_PIN), (case, 2, SO_PIN + "2"))
+    ]
+    assert seen[0] == seen[1] != seen[2]
+
+
+# --- HMAC and checkpoints ---------------------------------------------------------------
+def test_hmac_limits_and_domain(case: Case) -> None:
+    assert len(case.custodian.hmac(bytes(8192))) == 32
+    assert rule_of(lambda: case.custodian.hmac(bytes(8193))) == "hmac-size"
+    guess = b"token-reset so-pin fingerprint 1" + SO_PIN.encode()
+    assert rule_of(lambda: case.custodian.hmac(guess)) == "hmac-domain"
+
+
+def test_many_hmac_calls_raise_an_alarm(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    at = case.clock.now()
+    case.clock.now = lambda: at  # type: ignore[method-assign]
+    for _ in range(HMAC_ALARM):
+        case.custodian.hmac(b"m")
+    assert case.custodian.health()["hmac-alarm"] == "no"
+    case.custodian.hmac(b"m")
+    assert case.custodian.health()["hmac-alarm"] == "yes"
+    assert len(caplog.records) == 1
+
+
+def test_checkpoints_neither_shrink_nor_fork(case: Case) -> None:
+    sign = case.custodian.sign_checkpoint
+    assert sign(body(5)) == sign(body(5))
+    sign(body(9))
+    sign(body(1, origin="log.invalid/b"))
+    assert rule_of(lambda: sign(body(8))) == "checkpoint-size"
+    assert rule_of(lambda: sign(body(9, secrets.token_bytes(32)))) == "checkpoint-fork"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\n",
+        body(1)[:-1],
+        body(1) + b"\n",
+        body(1).replace(b"log.", b"log "),
+        body(1).replace(b"log.", b"log+"),
+        body(1).replace(b"\n1\n", b"\n01\n"),
+        body(1).replace(b"\n1\n", b"\n-1\n"),
+        body(1).replace(b"\n1\n", "\n١\n".encode()),
+        body(1).replace(b"\n1\n", b"\n1\r\n"),
+        body(1).replace(b"E=", b"F="),
+        body(1).replace(b"AAAA", b"", 1),
+        body(1) + b"x\n" * 17,
+        body(1) + b"x" * 4096 + b"\n",
+        b"\xff" + body(1),
+        b"log.invalid/a\n1\n",
+        b"format: token-reset-approval/1\naction: reset-user-pin\n",
+    ],
+)
+def test_nothing_but_a_checkpoint_is_signed(case: Case, raw: bytes) -> None:
+    assert rule_of(lambda: case.custodian.sign_checkpoint(raw)) == "checkpoint-form"

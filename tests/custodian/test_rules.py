@@ -1,0 +1,327 @@
+"""Each rule of reset/custodian/service.py, broken alone (design section 5, S1.94 to S1.96)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from pkcs11_driver.errors import DeviceGone
+from reset.core.policy import Policy
+from reset.custodian.service import CustodianService
+from reset.errors import EscrowDamaged, ReleaseRefused, ResetError, Unavailable
+from reset.ports import ReleaseOrder
+from tests.custodian.scene import (
+    APPROVER,
+    HOLDER,
+    OTHER,
+    SO_PIN,
+    Case,
+    Institution,
+    SoftKeys,
+    SystemRandom,
+    body,
+    rule_of,
+    service,
+)
+
+DAY = timedelta(days=1)
+
+
+def refused(case: Case, order: ReleaseOrder) -> str:
+    return rule_of(lambda: case.custodian.release(order))
+
+
+def pair(case: Case, version: int) -> tuple[int, bytes]:
+    return version, case.custodian.store(case.serial, version, None)
+
+
+# --- shape ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("serial", {"token_serial": " T1"}),
+        ("serial", {"token_serial": ""}),
+        ("order", {"epoch": 0}),
+        ("order", {"operation_id": ""}),
+        ("order", {"nonce": ""}),
+        ("order", {"job_id": "j" * 129}),
+        ("helper-key", {"helper_key": b"short"}),
+        ("helper-key", {"helper_key": bytes(32)}),
+        ("candidates", {"candidates": ()}),
+        ("statement", {"statement": b"format: another\n"}),
+        ("holder", {"holder_uid": OTHER}),
+        ("signature", {"signature": b""}),
+    ],
+)
+def test_an_order_with_one_wrong_field(case: Case, rule: str, changes: dict[str, Any]) -> None:
+    assert refused(case, case.order(**changes)) == rule
+
+
+def test_candidates(case: Case) -> None:
+    one, two, three = (pair(case, version) for version in (1, 2, 3))
+    for epoch, candidates, pending, rule in (
+        (2, (two, one, three), two, "candidates"),  # R1
+        (2, (three, one), two, "candidates"),
+        (2, (one, two), two, "candidates"),  # R8: pending first
+        (1, (two, one), two, "candidates"),  # a first order knows of no pending one
+        (2, (two, two), two, "candidates"),
+        (1, ((0, one[1]),), two, "candidates"),
+        (1, (two,), two, "pending"),
+    ):
+        order = case.order(epoch, candidates=candidates, pending=pending)
+        assert refused(case, order) == rule, (epoch, candidates, pending)
+
+
+def test_pending_is_another_so_pin(case: Case) -> None:
+    case.imported(version=1)
+    case.imported(version=2)
+    assert refused(case, case.order()) == "pending"
+
+
+def test_a_pending_that_is_not_the_one_before(case: Case) -> None:
+    one, two = pair(case, 1), pair(case, 2)
+    other = Case(case.custodian, case.institution, serial=case.serial)
+    again = case.custodian.rewrap(case.serial, 2, two[1])
+    order = other.order(2, candidates=(two, one), pending=(2, again))
+    assert case.custodian.release(order)  # another sealing of the same one
+    assert refused(case, case.order(2, candidates=((2, one[1]), one))) == "sealed"
+
+
+@pytest.mark.parametrize("swap", ["serial", "version", "bit"])
+def test_a_sealed_so_pin_opens_only_in_its_place(case: Case, swap: str) -> None:
+    sealed = {
+        "serial": case.custodian.store("another", 1, None),
+        "version": case.custodian.store(case.serial, 3, None),
+        "bit": bytes([*case.order().pending[1][:-1], case.order().pending[1][-1] ^ 1]),
+    }[swap]
+    assert refused(case, case.order(candidates=((1, sealed),))) == "sealed"
+    assert refused(case, case.order(pending=(2, sealed))) == "sealed"
+    with pytest.raises(EscrowDamaged) as damaged:
+        case.custodian.check(case.serial, 1, sealed)
+    assert damaged.value.data == {"serial": case.serial, "version": 1}
+
+
+# --- statement and signature ------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("statement", {"decision": "deny"}),
+        ("statement", {"action": "reset-everything"}),
+        ("token", {"token_serial": "another"}),
+        ("holder", {"holder_uid": OTHER}),
+        ("self-approval", {"approver_uid": HOLDER}),
+        ("self-approval", {"acting_for": HOLDER}),
+        ("signer", {"approver_uid": OTHER}),
+    ],
+)
+def test_a_signed_statement_with_one_wrong_line(
+    case: Case, rule: str, changes: dict[str, str]
+) -> None:
+    case.approve(**changes)
+    assert refused(case, case.order()) == rule
+
+
+def test_signers(case: Case) -> None:
+    case.approve(HOLDER)
+    assert refused(case, case.order()) == "self-approval"
+    case.approve(OTHER)
+    assert refused(case, case.order()) == "signer"
+    case.approve()
+    other = case.approval
+    case.approve()
+    assert refused(case, case.order(statement=other[0])) == "signature"
+    changed = case.approval[0].replace(b"Approver", b"Superior")
+    assert refused(case, case.order(statement=changed)) == "signature"
+
+
+def test_a_revoked_approver(case: Case, tmp_path: Path) -> None:
+    own = Institution.create(tmp_path / "authority")
+    custodian, ledger = service(tmp_path / "other", own, case.clock)
+    mine = Case(custodian, own, case.clock)
+    order = mine.order()
+    own.authority.revoke(own.people[APPROVER][1])
+    assert refused(mine, order) == "signature"
+    ledger.close()
+
+
+# --- time and single use ----------------------------------------------------------------
+def test_the_first_release_needs_a_fresh_statement(case: Case) -> None:
+    order = case.order()
+    for shift in (-timedelta(minutes=3), timedelta(hours=1)):
+        case.clock.shift = shift
+        assert refused(case, order) == "expired"
+
+
+def test_a_statement_does_not_live_for_ever(case: Case) -> None:
+    case.approve(valid_until=(case.clock.now() + 4 * DAY).replace(microsecond=0))
+    assert refused(case, case.order()) == "lifetime"
+
+
+def test_an_unknown_outcome_is_recovered_after_the_statement_ended(case: Case) -> None:
+    case.custodian.release(case.order())
+    case.clock.shift = 29 * DAY
+    order = case.order(2)
+    opened = case.opened(case.custodian.release(order), order)
+    assert opened.candidates[0] == opened.next_so_pin
+    case.clock.shift = 30 * DAY
+    assert refused(case, case.order(3)) == "recovery-over"
+
+
+def test_one_statement_one_operation(case: Case) -> None:
+    case.custodian.release(case.order())
+    assert refused(case, case.order(operation_id="another")) == "approval-used"
+    case.approve()
+    assert refused(case, case.order(2)) == "operation-used"
+
+
+def test_a_closed_operation_gets_nothing(case: Case) -> None:
+    order = case.order()
+    case.custodian.release(order)
+    case.custodian.settle(case.operation, case.serial, True)
+    case.custodian.settle(case.operation, case.serial, False)
+    assert refused(case, order) == "closed"
+    assert refused(case, case.order(2)) == "closed"
+
+
+def test_the_versions_of_an_operation_stay(case: Case) -> None:
+    case.custodian.release(case.order())
+    one, three = pair(case, 1), pair(case, 3)
+    assert refused(case, case.order(2, candidates=(three, one), pending=three)) == "versions"
+
+
+def test_epochs(case: Case) -> None:
+    first = case.order()
+    case.custodian.release(first)
+    again = case.opened(case.custodian.release(first), first)
+    assert again.candidates
+    for changes in (
+        {"nonce": "other"},
+        {"job_id": "other"},
+        {"helper_key": X25519PrivateKey.generate().public_key().public_bytes_raw()},
+    ):
+        assert refused(case, case.order(**changes)) == "epoch"
+    case.custodian.release(case.order(4))
+    assert refused(case, case.order(3)) == "epoch"
+    assert refused(case, first) == "epoch"
+
+
+# --- caps -------------------------------------------------------------------------------
+def test_so_tries_are_debited_until_a_login_is_known(case: Case) -> None:
+    repeated = case.order()
+    for _ in range(20):
+        case.custodian.release(repeated)  # counts once
+    for epoch in (2, 3, 4):
+        case.custodian.release(case.order(epoch))
+    assert refused(case, case.order(5)) == "so-tries"
+    case.custodian.settle(case.operation, case.serial, False)
+    case.custodian.release(case.order(5))
+
+
+def test_releases_for_one_approval(case: Case) -> None:
+    for epoch in range(1, 9):
+        case.custodian.release(case.order(epoch))
+        case.custodian.settle(case.operation, case.serial, False)
+    assert refused(case, case.order(9)) == "releases-per-approval"
+
+
+def test_releases_in_an_hour(case: Case, tmp_path: Path) -> None:
+    policy = Policy(releases_per_hour=3)
+    custodian, ledger = service(tmp_path / "other", case.institution, case.clock, policy)
+    cases = [Case(custodian, case.institution, case.clock) for _ in range(4)]
+    for one in cases[:3]:
+        custodian.release(one.order())
+    assert refused(cases[3], cases[3].order()) == "releases-per-hour"
+    case.clock.shift = timedelta(minutes=61)
+    cases[3].approve()
+    assert custodian.release(cases[3].order())
+    ledger.close()
+
+
+def test_settle(case: Case) -> None:
+    assert rule_of(lambda: case.custodian.settle("none", case.serial, True)) == "unknown-operation"
+    case.custodian.release(case.order())
+    assert rule_of(lambda: case.custodian.settle(case.operation, "other", True)) == "token"
+
+
+def test_a_late_settle_credits_no_other_operation(case: Case) -> None:
+    case.custodian.release(case.order())
+    case.custodian.settle(case.operation, case.serial, True)
+    following = Case(case.custodian, case.institution, case.clock, serial=case.serial)
+    for epoch in (1, 2, 3, 4):
+        case.custodian.release(following.order(epoch))
+    case.custodian.settle(case.operation, case.serial, True)
+    assert refused(case, following.order(5)) == "so-tries"
+
+
+# --- what it stands on ------------------------------------------------------------------
+def test_a_dead_hsm_fails_closed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = case.order()
+    assert isinstance(case.custodian, CustodianService)
+    keys = case.custodian._keys
+
+    def gone(*_: object) -> bytes:
+        raise DeviceGone("CKR_DEVICE_REMOVED")
+
+    for name in ("seal", "open", "hmac", "sign", "signing_public_key", "health"):
+        monkeypatch.setattr(keys, name, gone)
+    calls: list[Callable[[], object]] = [
+        case.custodian.import_key,
+        lambda: case.custodian.store("new", 1, None),
+        lambda: case.custodian.release(order),
+        lambda: case.custodian.hmac(b"m"),
+        lambda: case.custodian.check(case.serial, *order.pending),
+        lambda: case.custodian.rewrap(case.serial, *order.pending),
+        lambda: case.custodian.sign_checkpoint(body(1)),
+        case.custodian.checkpoint_key,
+        case.custodian.health,
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable) as unavailable:
+            call()
+        assert unavailable.value.data["part"] == "hsm"
+    monkeypatch.undo()
+    assert case.custodian.health()["open-operations"] == "0"
+
+
+def test_a_locked_ledger_releases_nothing(case: Case) -> None:
+    order = case.order()
+    assert isinstance(case.custodian, CustodianService)
+    case.custodian._ledger.close()
+    with pytest.raises(Unavailable) as unavailable:
+        case.custodian.release(order)
+    assert unavailable.value.data == {"part": "ledger"}
+
+
+def test_a_ledger_of_another_hsm_does_not_start(case: Case) -> None:
+    first = case.custodian
+    assert isinstance(first, CustodianService)
+    with pytest.raises(Unavailable) as unavailable:
+        CustodianService(
+            SoftKeys(b"another" + bytes(25)),
+            first._ledger,
+            first._verifier,
+            case.clock,
+            policy=Policy(),
+            random=SystemRandom(),
+        )
+    assert unavailable.value.data == {"part": "import-key"}
+
+
+def test_no_so_pin_in_any_refusal(case: Case) -> None:
+    case.imported()
+    order = case.order()
+    errors: list[ResetError] = []
+    for changes in ({"epoch": 0}, {"helper_key": bytes(32)}, {"pending": order.candidates[0]}):
+        with pytest.raises(ReleaseRefused) as caught:
+            case.custodian.release(dataclasses.replace(order, **changes))
+        errors.append(caught.value)
+    assert all(
+        SO_PIN not in repr(e) + str(e) + repr(e.data) and e.__cause__ is None for e in errors
+    )
+    assert SO_PIN not in repr(order)
