@@ -1,0 +1,7 @@
+"""WSGI entry: ``gunicorn app:app`` for the public site, ``app:certificate_app`` for the other."""
+
+from reset import bootstrap, config
+
+_service = bootstrap.service(config.load(None))
+app = bootstrap.public_site(_service)
+certificate_app = bootstrap.certificate_site(_service)

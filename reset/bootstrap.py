@@ -1,0 +1,200 @@
+"""The only place that picks adapters and puts the service together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+
+import reset
+from reset.adapters.certificates import CertificateVerifier, TrustStore
+from reset.adapters.custodian_client import CustodianClient
+from reset.adapters.directory_local import LocalDirectory
+from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
+from reset.adapters.mail_smtp import SmtpMailer
+from reset.adapters.signatures_cms import CmsVerifier
+from reset.adapters.system import SystemClock, SystemRandom
+from reset.config import CustodianSettings, Settings, Trust
+from reset.db import migrate
+from reset.db.store import SqlStore
+from reset.errors import Unavailable
+from reset.flows.approve import Approve
+from reset.flows.auditing import Auditing
+from reset.flows.custody import Custody
+from reset.flows.enrol import Enrol
+from reset.flows.escrow import EscrowKeeping
+from reset.flows.importing import Importing
+from reset.flows.login import Login
+from reset.flows.operate import Operate
+from reset.flows.pairing import Pair
+from reset.flows.parts import Parts
+from reset.flows.recover import Recover
+from reset.flows.sessions import Sessions
+from reset.flows.upkeep import Upkeep
+from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything that the web sites, the worker and the operator commands call."""
+
+    settings: Settings
+    parts: Parts
+    flows: Flows
+    upkeep: Upkeep
+    escrow: EscrowKeeping
+    importing: Importing
+
+
+def trust_store(trust: Trust) -> TrustStore:
+    """The certificates and CRLs that the settings name. Raises ``CertificateRefused``."""
+    return TrustStore(trust.anchors, trust.crls, trust.intermediates)
+
+
+def service(settings: Settings) -> Service:
+    """The service with its real adapters. Raises what an unusable part raises: fail closed."""
+    policy, clock = settings.policy.policy(), SystemClock()
+    store = SqlStore(
+        settings.database.get_secret_value(), clock, policy.login_slow_after,
+        policy.login_slow_longest,
+    )  # fmt: skip
+    hasher = Argon2Hasher(Slots(settings.run_directory / "hashing"))
+    directory = LocalDirectory(store, hasher)
+    trusted = trust_store(settings.trust)
+    oid = settings.trust.policy_oid or None
+    parts = Parts(
+        policy=policy,
+        clock=clock,
+        random=SystemRandom(),
+        store=store,
+        directory=directory,
+        hasher=hasher,
+        certificates=CertificateVerifier(trusted, policy_oid=oid),
+        signatures=CmsVerifier(trusted, policy_oid=oid),
+        custodian=CustodianClient(settings.custodian_socket),
+        mailer=_mailer(settings),
+        public_url=settings.public_url,
+        certificate_url=settings.certificate_url,
+        mail_domains=frozenset(settings.mail_domains),
+    )
+    flows = _flows(parts, settings)
+    return Service(
+        settings=settings,
+        parts=parts,
+        flows=flows,
+        upkeep=Upkeep(parts, flows.custody),
+        escrow=EscrowKeeping(parts),
+        importing=Importing(parts, directory.hash_password, lambda name: Path(name).read_bytes()),
+    )
+
+
+def _mailer(settings: Settings) -> SmtpMailer:
+    mail = settings.mail
+    return SmtpMailer(
+        mail.host,
+        mail.port,
+        mail.security,
+        mail.sender,
+        user=mail.user,
+        password=settings.mail_password().get_secret_value(),
+        ca_file=str(mail.ca_file) if mail.ca_file else None,
+    )
+
+
+def _flows(parts: Parts, settings: Settings) -> Flows:
+    recover, approve = Recover(parts), Approve(parts)
+    return Flows(
+        login=Login(parts),
+        sessions=Sessions(parts),
+        enrol=Enrol(parts),
+        recover=recover,
+        approve=approve,
+        pair=Pair(parts, recover, approve),
+        custody=Custody(parts, approve),
+        operate=Operate(parts),
+        auditing=Auditing(parts),
+        health=lambda: _health(parts, settings),
+    )
+
+
+def _health(parts: Parts, settings: Settings) -> Mapping[str, str]:
+    """Facts when everything that a request needs answers. Raises ``Unavailable``."""
+    if not migrate.current_is_head(settings.database.get_secret_value()):
+        raise Unavailable(part="database", why="not migrated")
+    with parts.store.read() as uow:
+        waiting = uow.outbox.waiting()
+    parts.custodian.health()
+    return {"database": "ok", "custodian": "ok", "outbox": str(waiting)}
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    """What the pages need of the settings."""
+    return WebSettings(
+        public_url=settings.public_url,
+        certificate_url=settings.certificate_url,
+        secret_key=settings.secret_key().get_secret_value(),
+        institution=settings.institution,
+        office=settings.office,
+        help_desk=settings.help_desk,
+        policy=settings.policy.policy(),
+        metrics_token=settings.metrics_token().get_secret_value(),
+    )
+
+
+def public_site(made: Service) -> Flask:
+    """The WSGI application of the public site."""
+    return create_public_site(
+        made.flows, web_settings(made.settings), resource("templates"), resource("static")
+    )
+
+
+def certificate_site(made: Service) -> Flask:
+    """The WSGI application of the certificate site."""
+    return create_certificate_site(
+        made.flows, web_settings(made.settings), resource("templates"), resource("static")
+    )
+
+
+def resource(name: str) -> Path:
+    """A directory that travels inside the wheel and stands at the top of a checkout."""
+    package = Path(reset.__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def create_custodian_keys(settings: CustodianSettings) -> None:
+    """Make the keys of the settings' generation inside the HSM. Raises ``Unavailable``."""
+    from reset.custodian import process
+
+    os.environ.update(settings.hsm.environment)
+    pin = settings.pin().get_secret_value()
+    hsm = settings.hsm
+    process.create_keys(hsm.module, hsm.token_label, pin, hsm.generation)
+
+
+def run_custodian(settings: CustodianSettings) -> None:
+    """Be the custodian until SIGTERM. Raises ``SettingsRefused``, ``Unavailable``."""
+    # imported here: no other process of the service ever loads the PKCS#11 code
+    from reset.custodian import process, server
+
+    server.harden()
+    os.environ.update(settings.hsm.environment)
+    hsm = settings.hsm
+    oid = settings.trust.policy_oid or None
+    with process.opened(
+        hsm.module,
+        hsm.token_label,
+        settings.pin().get_secret_value(),
+        hsm.generation,
+        ledger=settings.ledger,
+        verifier=CmsVerifier(trust_store(settings.trust), policy_oid=oid),
+        clock=SystemClock(),
+        random=SystemRandom(),
+        policy=settings.policy.policy(),
+    ) as custodian:
+        server.serve(
+            custodian, settings.socket, allowed_uids=settings.allowed_uids, tell_ready=True
+        )

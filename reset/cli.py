@@ -1,0 +1,206 @@
+"""``token-reset``: what operators run. Exit 0: good; 1: refused, one line on stderr; 2: usage."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reset import bootstrap, config, serving
+from reset.adapters.certificates import CertificateVerifier, TrustStore
+from reset.adapters.signatures_cms import CmsVerifier
+from reset.db import migrate
+from reset.errors import BadInput, ResetError, SettingsRefused
+
+Arguments = argparse.Namespace
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=getattr(logging, parsed.log_level.upper()),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        command: Callable[[Arguments], None] = parsed.command
+        command(parsed)
+    except SettingsRefused as refused:
+        problems = refused.data["problems"]
+        print("settings refused: " + "; ".join(map(str, problems)), file=sys.stderr)  # type: ignore[call-overload]
+        return 1
+    except ResetError as refused:
+        print(f"refused: {refused}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _service(arguments: Arguments) -> bootstrap.Service:
+    return bootstrap.service(config.load(arguments.config))
+
+
+def _serve(arguments: Arguments) -> None:
+    service = _service(arguments)
+    if not migrate.current_is_head(service.settings.database.get_secret_value()):
+        raise SettingsRefused(problems=["the database is not migrated: run token-reset db upgrade"])
+    serving.serve(service, arguments.config, arguments.custodian_config)
+
+
+def _custodian(arguments: Arguments) -> None:
+    settings = config.load_custodian(arguments.config)
+    if arguments.create_keys:
+        try:
+            bootstrap.create_custodian_keys(settings)
+        except ValueError as error:
+            raise SettingsRefused(problems=[f"hsm: {error}"]) from None
+    else:
+        bootstrap.run_custodian(settings)
+
+
+def _worker(arguments: Arguments) -> None:
+    serving.work(_service(arguments))
+
+
+def _db_upgrade(arguments: Arguments) -> None:
+    migrate.upgrade(config.load(arguments.config).database.get_secret_value())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(field=path.name, rule="cannot be read as UTF-8 text") from None
+
+
+def _people_import(arguments: Arguments) -> None:
+    print(f"{_service(arguments).importing.people(_lines(arguments.file))} people imported")
+
+
+def _tokens_import(arguments: Arguments) -> None:
+    print(f"{_service(arguments).importing.tokens(_lines(arguments.file))} tokens imported")
+
+
+def _escrow_key(arguments: Arguments) -> None:
+    print(base64.b64encode(_service(arguments).parts.custodian.import_key()).decode())
+
+
+def _escrow_check(arguments: Arguments) -> None:
+    print(f"{_service(arguments).escrow.check()} sealed SO PINs open, none missing, no two alike")
+
+
+def _escrow_rewrap(arguments: Arguments) -> None:
+    print(f"{_service(arguments).escrow.rewrap()} sealed SO PINs under the newest key")
+
+
+def _audit_verify(arguments: Arguments) -> None:
+    print(f"{_service(arguments).flows.auditing.verify()} entries, the chain is whole")
+
+
+def _audit_checkpoint(arguments: Arguments) -> None:
+    sys.stdout.write(_service(arguments).flows.auditing.checkpoint())
+
+
+def _verifying(arguments: Arguments, extra: tuple[Path, ...] = ()) -> TrustStore:
+    return TrustStore(arguments.anchors, arguments.crl, (*arguments.intermediates, *extra))
+
+
+def _verify_certificate(arguments: Arguments) -> None:
+    verifier = CertificateVerifier(_verifying(arguments))
+    subject = verifier.verify_client(_der(arguments.file), arguments.at)
+    print(f"good: UID {subject.uid}, {subject.subject}, until checked at {arguments.at:%Y-%m-%d}")
+
+
+def _verify_approval(arguments: Arguments) -> None:
+    verifier = CmsVerifier(_verifying(arguments))
+    statement, signature = _bytes(arguments.statement), _bytes(arguments.file)
+    subject = verifier.verify_approval(statement, signature, arguments.at)
+    print(f"good: signed by UID {subject.uid}, {subject.subject}")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise BadInput(field=path.name, rule="cannot be read") from None
+
+
+def _der(path: Path) -> bytes:
+    raw = _bytes(path)
+    if not raw.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+        return raw
+    body = raw.split(b"-----BEGIN CERTIFICATE-----", 1)[1].split(b"-----END", 1)[0]
+    try:
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except ValueError:
+        raise BadInput(field=path.name, rule="is no PEM certificate") from None
+
+
+def _doctor(arguments: Arguments) -> None:
+    service = _service(arguments)
+    for name, fact in service.flows.health().items():
+        print(f"{name}: {fact}")
+    for name, fact in service.parts.custodian.health().items():
+        print(f"custodian {name}: {fact}")
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="token-reset", description=__doc__)
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(names: str, action: Callable[[Arguments], None], about: str) -> argparse.ArgumentParser:
+        group, _, name = names.rpartition(" ")
+        where = groups[group] if group else commands
+        made = where.add_parser(name, help=about, description=about)
+        made.add_argument(
+            "--config", type=Path, help="settings file; else the environment names it"
+        )
+        made.set_defaults(command=action)
+        return made
+
+    groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
+    for group in ("db", "people", "tokens", "escrow", "audit"):
+        made = commands.add_parser(group, help=f"{group} commands")
+        groups[group] = made.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = add("serve", _serve, "serve both sites, with the worker as a child")
+    serve.add_argument("--custodian-config", type=Path, help="start the custodian as a child, too")
+    custodian = add("custodian", _custodian, "be the custodian")
+    custodian.add_argument("--create-keys", action="store_true", help="make its keys, then end")
+    add("worker", _worker, "deliver mail, expire requests, settle leftovers")
+    add("db upgrade", _db_upgrade, "bring the database to the newest revision")
+    add("people import", _people_import, "import people from CSV").add_argument("file", type=Path)
+    add("tokens import", _tokens_import, "import tokens from CSV").add_argument("file", type=Path)
+    add("escrow import-key", _escrow_key, "print the key to which SO PINs are sealed for import")
+    add("escrow check", _escrow_check, "open every sealed SO PIN inside the custodian")
+    add("escrow rewrap", _escrow_rewrap, "seal all under the newest wrapping key")
+    add("audit verify", _audit_verify, "recompute the chain of the audit log")
+    add("audit checkpoint", _audit_checkpoint, "print a checkpoint signed by the custodian")
+    add("doctor", _doctor, "say what is wrong with this installation")
+    for name, action in (
+        ("verify-certificate", _verify_certificate),
+        ("verify-approval", _verify_approval),
+    ):
+        verify = add(name, action, "verify offline, with the service's own rules")
+        verify.add_argument("--anchors", type=Path, action="append", required=True)
+        verify.add_argument("--intermediates", type=Path, action="append", default=[])
+        verify.add_argument("--crl", type=Path, action="append", required=True)
+        verify.add_argument("--at", type=_time, required=True, help="ISO 8601, UTC without offset")
+        if name == "verify-approval":
+            verify.add_argument("--statement", type=Path, required=True)
+        verify.add_argument("file", type=Path)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""Settings: one frozen object for the service, one for the custodian, checked once at start.
+
+Each is a TOML file; relative paths are taken from the file's own directory. Unknown and missing
+keys refuse to start, secrets are read from files of their own and kept out of every repr. There
+are no default secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from pkcs11_driver.wire import PinRules
+from reset.core.policy import Policy
+from reset.errors import SettingsRefused
+
+SERVICE_VARIABLE = "TOKEN_RESET_CONFIG"
+CUSTODIAN_VARIABLE = "TOKEN_RESET_CUSTODIAN_CONFIG"
+
+
+def _from_here(path: Path, info: ValidationInfo) -> Path:
+    base = info.context["base"] if info.context else Path()
+    return Path(os.path.normpath(base / path))
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError("no such file or directory")
+    return path
+
+
+def _no_slash(url: str) -> str:
+    if not url.startswith("https://") or url.count("/") > 2:
+        raise ValueError("must be https://host or https://host:port, nothing behind")
+    return url
+
+
+OurPath = Annotated[Path, AfterValidator(_from_here)]
+OurFile = Annotated[OurPath, AfterValidator(_existing)]
+SiteUrl = Annotated[str, AfterValidator(_no_slash)]
+Address = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")]
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Listen(_Part):
+    """The two TLS listeners: ``host:port``, certificate and key (PEM) of each."""
+
+    public: Address
+    public_certificate: OurFile
+    public_key: OurFile
+    certificate: Address
+    certificate_certificate: OurFile
+    certificate_key: OurFile
+
+
+class Trust(_Part):
+    """What certificates of people are checked against (PEM or DER files)."""
+
+    anchors: tuple[OurFile, ...] = Field(min_length=1)
+    intermediates: tuple[OurFile, ...] = ()
+    crls: tuple[OurFile, ...] = Field(min_length=1)
+    policy_oid: str = ""
+
+
+class Mail(_Part):
+    """The SMTP server; ``security`` ``none`` only to this very machine."""
+
+    host: Text
+    port: int = Field(gt=0, lt=65536)
+    security: Literal["starttls", "tls", "none"]
+    sender: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    ca_file: OurFile | None = None
+    user: str = ""
+    password_file: OurFile | None = None
+
+    @model_validator(mode="after")
+    def _local_or_safe(self) -> Self:
+        if self.security == "none" and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("security none is allowed to this machine only: use starttls or tls")
+        return self
+
+
+class PinSettings(_Part):
+    minimum: int = PinRules.minimum
+    maximum: int = PinRules.maximum
+    classes: int = PinRules.classes
+    forbidden: str = PinRules.forbidden
+
+
+class PolicySettings(_Part):
+    """Every limit of ``core.policy.Policy``; ages in the unit that the name says."""
+
+    questions_minimum: int = Policy.questions_minimum
+    questions_asked: int = Policy.questions_asked
+    own_questions_maximum: int = Policy.own_questions_maximum
+    failed_rounds: int = Policy.failed_rounds
+    code_digits: int = Policy.code_digits
+    code_minutes: int = 10
+    code_tries: int = Policy.code_tries
+    code_sends_per_hour: int = Policy.code_sends_per_hour
+    pairing_minutes: int = 10
+    requests_per_day: int = Policy.requests_per_day
+    approval_hours: int = 72
+    level: int = Policy.level
+    so_tries: int = Policy.so_tries
+    lease_seconds: int = 120
+    releases_per_hour: int = Policy.releases_per_hour
+    session_idle_minutes: int = 15
+    session_absolute_hours: int = 8
+    pin: PinSettings = PinSettings()
+
+    def policy(self) -> Policy:
+        """The policy. Raises ``ValueError`` with every problem."""
+        policy = Policy(
+            questions_minimum=self.questions_minimum,
+            questions_asked=self.questions_asked,
+            own_questions_maximum=self.own_questions_maximum,
+            failed_rounds=self.failed_rounds,
+            code_digits=self.code_digits,
+            code_age=timedelta(minutes=self.code_minutes),
+            code_tries=self.code_tries,
+            code_sends_per_hour=self.code_sends_per_hour,
+            pairing_age=timedelta(minutes=self.pairing_minutes),
+            requests_per_day=self.requests_per_day,
+            approval_age=timedelta(hours=self.approval_hours),
+            level=self.level,
+            so_tries=self.so_tries,
+            lease=timedelta(seconds=self.lease_seconds),
+            releases_per_hour=self.releases_per_hour,
+            session_idle=timedelta(minutes=self.session_idle_minutes),
+            session_absolute=timedelta(hours=self.session_absolute_hours),
+            pin=PinRules(**self.pin.model_dump()),
+        )
+        problems = policy.problems()
+        if problems:
+            raise ValueError("; ".join(problems))
+        return policy
+
+    @model_validator(mode="after")
+    def _acceptable(self) -> Self:
+        self.policy()
+        return self
+
+
+class Settings(_Part):
+    """The service: web, worker and operator commands. It names no key of the HSM."""
+
+    institution: Text
+    office: Text
+    help_desk: Text
+    public_url: SiteUrl
+    certificate_url: SiteUrl
+    database: SecretStr
+    run_directory: OurPath
+    secret_key_file: OurFile
+    metrics_token_file: OurFile | None = None
+    custodian_socket: OurPath
+    mail_domains: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = ()
+    listen: Listen | None = None
+    trust: Trust
+    mail: Mail
+    policy: PolicySettings = PolicySettings()
+
+    @model_validator(mode="after")
+    def _two_sites(self) -> Self:
+        if self.public_url == self.certificate_url:
+            raise ValueError("public_url and certificate_url must be two sites")
+        return self
+
+    def secret_key(self) -> SecretBytes:
+        """The key that signs form tokens. Raises ``SettingsRefused``."""
+        return SecretBytes(_secret(self.secret_key_file, 32))
+
+    def mail_password(self) -> SecretStr:
+        """The password for the SMTP server, or empty."""
+        file = self.mail.password_file
+        return SecretStr(_secret(file, 1).decode() if file else "")
+
+    def metrics_token(self) -> SecretStr:
+        """The bearer token for /metrics, or empty: loopback only."""
+        file = self.metrics_token_file
+        return SecretStr(_secret(file, 16).decode() if file else "")
+
+
+class Hsm(_Part):
+    """The custodian's HSM: PKCS#11 module, token label, file with the user PIN, and environment
+    variables that the module reads (its own settings file, say; never a secret). ``generation``:
+    the keys that seal, HMAC and sign now."""
+
+    module: OurFile
+    token_label: Text
+    pin_file: OurFile
+    environment: dict[str, str] = Field(default_factory=dict)
+    generation: int = Field(default=1, gt=0, lt=65536)
+
+
+class CustodianSettings(_Part):
+    """The custodian. ``allowed_uids``: OS users that may talk to it."""
+
+    socket: OurPath
+    ledger: OurPath
+    allowed_uids: tuple[int, ...] = Field(min_length=1)
+    hsm: Hsm
+    trust: Trust
+    policy: PolicySettings = PolicySettings()
+
+    def pin(self) -> SecretStr:
+        """The HSM's user PIN. Raises ``SettingsRefused``."""
+        return SecretStr(_secret(self.hsm.pin_file, 4).decode())
+
+
+_Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+def load(path: Path | None) -> Settings:
+    """The service settings at ``path`` or the variable. Raises ``SettingsRefused``."""
+    return _load(Settings, path, SERVICE_VARIABLE)
+
+
+def load_custodian(path: Path | None) -> CustodianSettings:
+    """The custodian's settings. Raises ``SettingsRefused``."""
+    return _load(CustodianSettings, path, CUSTODIAN_VARIABLE)
+
+
+def _load(kind: type[_Kind], path: Path | None, variable: str) -> _Kind:
+    named = path or (Path(os.environ[variable]) if os.environ.get(variable) else None)
+    if named is None:
+        raise SettingsRefused(problems=[f"name the settings file by --config or {variable}"])
+    try:
+        raw = tomllib.loads(named.read_text())
+        return kind.model_validate(raw, context={"base": named.resolve().parent})
+    except OSError as error:
+        raise SettingsRefused(problems=[f"{named}: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused(problems=[f"{named}: not TOML: {error}"]) from None
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(p) for p in e['loc']) or named.name}: {e['msg']}"
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsRefused(problems=lines) from None
+
+
+def _secret(path: Path, shortest: int) -> bytes:
+    mode = path.stat().st_mode
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsRefused(problems=[f"{path}: readable for others: chmod 600 {path.name}"])
+    value = path.read_bytes().strip()
+    if len(value) < shortest:
+        raise SettingsRefused(problems=[f"{path}: needs at least {shortest} bytes"])
+    return value

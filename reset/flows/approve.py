@@ -1,0 +1,239 @@
+"""The approver's side: read the statement, sign it or deny it, let somebody else stand in.
+
+Rules (S1.84-S1.96, S1.100, S1.101, T15-T17):
+
+1. The directory names the approvers of a holder; a delegation of theirs may add one person.
+2. The statement's bytes come from the stored request alone, the same at every reading.
+3. The signature is verified here and again by the custodian, which trusts nobody's word.
+4. The signer is the person who is logged in, with the certificate enrolled for their token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reset.core import approvals
+from reset.core.approvals import Approval, Delegation, Statement
+from reset.core.assurance import Proof
+from reset.core.identities import Person
+from reset.core.requests import Request, advance
+from reset.errors import BadInput, NoApprover, NotFound, SelfApproval, SignatureRefused
+from reset.flows.mails import post
+from reset.flows.parts import Parts
+from reset.flows.times import show
+from reset.ports import UnitOfWork
+
+
+@dataclass(frozen=True)
+class Item:
+    """A request that waits for this approver. ``acting_for``: UID of the principal, or -."""
+
+    request: Request
+    holder: Person
+    acting_for: str
+
+
+def approver_uids(parts: Parts, holder_uid: str) -> tuple[str, ...]:
+    """The UIDs that the directory names for a holder, the holder never among them (S1.85)."""
+    holder = parts.directory.by_uid(holder_uid)
+    named = (holder.supervisor_uid, holder.representative_uid) if holder else ()
+    active = (u for u in named if u and u != holder_uid and parts.directory.by_uid(u))
+    return tuple(dict.fromkeys(active))
+
+
+def entitled(parts: Parts, uow: UnitOfWork, approver_uid: str, holder_uid: str) -> str:
+    """For whom the approver may act, now. Raises ``SelfApproval``, ``NoApprover``."""
+    named = approver_uids(parts, holder_uid)
+    return approvals.acting_for(
+        approver_uid,
+        holder_uid,
+        named,
+        uow.approvals.delegations_to(approver_uid),
+        parts.clock.now(),
+    )
+
+
+class Approve:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def waiting(self, uid: str) -> list[Item]:
+        """The requests that wait for this person's signature, oldest first."""
+        parts, items = self._parts, []
+        with parts.store.read() as uow:
+            for request in uow.requests.in_state("waiting_for_approval"):
+                holder = parts.directory.by_uid(request.uid)
+                try:
+                    principal = entitled(parts, uow, uid, request.uid)
+                except (NoApprover, SelfApproval):
+                    continue
+                if holder and parts.clock.now() < request.expires_at:
+                    items.append(Item(request, holder, principal))
+        return items
+
+    def item(self, person: Person, request_id: str) -> tuple[Item, Statement]:
+        """One request with its statement for this approver, in any state after asking.
+
+        Raises ``SelfApproval``, ``NoApprover``, ``NotFound``.
+        """
+        with self._parts.store.read() as uow:
+            return self._item(uow, person, request_id)
+
+    def _item(self, uow: UnitOfWork, person: Person, request_id: str) -> tuple[Item, Statement]:
+        parts = self._parts
+        request = uow.requests.get(request_id)
+        if request is None or request.asked_at is None:
+            raise NotFound(what="request")
+        principal = entitled(parts, uow, person.uid, request.uid)
+        holder = parts.person(request.uid)
+        statement = Statement(
+            format=approvals.FORMAT,
+            action=approvals.ACTION,
+            request=request.id,
+            token_serial=request.token_serial,
+            holder_uid=holder.uid,
+            holder_name=holder.name,
+            approver_uid=person.uid,
+            approver_name=person.name,
+            acting_for=principal,
+            reason=request.reason,
+            requested_at=request.asked_at.replace(microsecond=0),
+            valid_until=(request.asked_at + parts.policy.approval_age).replace(microsecond=0),
+            nonce=request.nonce,
+            service=parts.public_url,
+            decision=approvals.DECISION,
+        )
+        return Item(request, holder, principal), statement
+
+    def statement(self, person: Person, request_id: str) -> bytes:
+        """The exact bytes to sign; reading them is recorded."""
+        with self._parts.store.write() as uow:
+            _, statement = self._item(uow, person, request_id)
+            uow.audit.append("statement-read", person.uid, {"request": request_id})
+        return approvals.render(statement)
+
+    def sign(self, person: Person, request_id: str, signature: bytes) -> Request:
+        """Accept a signature over the statement; the holder may go on.
+
+        The same approver's second click finds the request approved and changes nothing.
+        Raises ``SignatureRefused``, ``CertificateRefused``, ``StatementRefused``,
+        ``StateConflict``, ``SelfApproval``, ``NoApprover``.
+        """
+        parts, now = self._parts, self._parts.clock.now()
+        item, statement = self.item(person, request_id)
+        with parts.store.read() as uow:
+            earlier = uow.approvals.of_request(request_id)
+        if earlier and earlier.approver_uid == person.uid and earlier.signature == signature:
+            return item.request
+        approvals.check_fresh(statement, now)
+        raw = approvals.render(statement)
+        try:
+            self._check_signer(person, raw, signature, now)
+        except SignatureRefused as refused:
+            with parts.store.write() as uow:
+                facts = {"request": request_id, "rule": refused.data["rule"]}
+                uow.audit.append("signature-refused", person.uid, facts)
+            raise
+        with parts.store.write() as uow:
+            again, same = self._item(uow, person, request_id)
+            if approvals.render(same) != raw:
+                raise SignatureRefused(rule="other-statement")
+            return self._accept(uow, again, same, raw, signature)
+
+    def _check_signer(self, person: Person, raw: bytes, signature: bytes, now: datetime) -> None:
+        parts = self._parts
+        subject = parts.signatures.verify_approval(raw, signature, now)
+        if subject.uid != person.uid:
+            raise SignatureRefused(rule="signer")
+        with parts.store.read() as uow:
+            tokens = uow.tokens.of_holder(person.uid)
+        if subject.certificate not in [t.certificate for t in tokens if t.state == "in-use"]:
+            raise SignatureRefused(rule="not-enrolled")
+
+    def _accept(
+        self, uow: UnitOfWork, item: Item, statement: Statement, raw: bytes, signature: bytes
+    ) -> Request:
+        parts, now = self._parts, self._parts.clock.now()
+        ready = replace(
+            item.request,
+            state=advance(item.request.state, "approve"),
+            changed_at=now,
+            expires_at=statement.valid_until,
+        )
+        uow.requests.save(ready, expected=item.request.state)
+        approver = statement.approver_uid
+        uow.approvals.add(
+            Approval(
+                parts.new_id(), ready.id, approver, statement.acting_for, raw, signature, now,
+                statement.valid_until,
+            )
+        )  # fmt: skip
+        uow.requests.add_proof(ready.id, Proof("approval", now, approver))
+        facts = {"request": ready.id, "acting_for": statement.acting_for}
+        uow.audit.append("approved", approver, facts)
+        post(
+            parts, uow, ready.uid, "approved", approver=statement.approver_name,
+            token=ready.token_serial, until=show(ready.expires_at),
+        )  # fmt: skip
+        return ready
+
+    def deny(self, person: Person, request_id: str, reason: str) -> None:
+        """Refuse a request, with the reason that the holder is told.
+
+        Raises ``BadInput`` without a reason, ``StateConflict``, ``NoApprover``.
+        """
+        reason = approvals.one_line(reason) if reason.strip() else ""
+        if not reason:
+            raise BadInput(field="reason", rule="empty")
+        parts, now = self._parts, self._parts.clock.now()
+        with parts.store.write() as uow:
+            item, _ = self._item(uow, person, request_id)
+            state = advance(item.request.state, "deny")
+            denied = replace(
+                item.request, state=state, changed_at=now, ended_because=f"approver: {reason}"
+            )
+            uow.requests.save(denied, expected=item.request.state)
+            uow.audit.append("denied", person.uid, {"request": request_id, "reason": reason})
+            post(
+                parts, uow, denied.uid, "denied", approver=person.name,
+                token=denied.token_serial, reason=reason,
+            )  # fmt: skip
+
+    # --- delegation --------------------------------------------------------------------
+    def delegations(self, uid: str) -> list[Delegation]:
+        """The delegations that this person has granted, newest first."""
+        with self._parts.store.read() as uow:
+            return uow.approvals.delegations_of(uid)
+
+    def delegate(
+        self, person: Person, delegate_uid: str, starts: datetime, ends: datetime
+    ) -> Delegation:
+        """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
+
+        Raises ``BadInput`` for oneself, an unknown person or an unusable period.
+        """
+        parts = self._parts
+        delegate = parts.directory.by_uid(delegate_uid.strip())
+        if delegate is None or delegate.uid == person.uid:
+            raise BadInput(field="delegate", rule="self" if delegate else "unknown")
+        if not starts < ends or ends <= parts.clock.now() or (ends - starts).days > 92:
+            raise BadInput(field="ends", rule="period", limit=92)
+        granted = Delegation(parts.new_id(), person.uid, delegate.uid, starts, ends)
+        with parts.store.write() as uow:
+            uow.approvals.add_delegation(granted)
+            facts = {"delegate": delegate.uid, "starts": show(starts), "ends": show(ends)}
+            uow.audit.append("delegation-granted", person.uid, facts)
+            post(
+                parts, uow, delegate.uid, "delegation-granted", boxes=("directory",),
+                principal=person.name, starts=show(starts), ends=show(ends),
+            )  # fmt: skip
+        return granted
+
+    def revoke(self, uid: str, delegation_id: str) -> None:
+        """End a delegation at once. Raises ``NotFound``."""
+        with self._parts.store.write() as uow:
+            now = self._parts.clock.now()
+            if not uow.approvals.revoke_delegation(delegation_id, uid, now):
+                raise NotFound(what="delegation")
+            uow.audit.append("delegation-revoked", uid, {"delegation": delegation_id})

@@ -1,0 +1,489 @@
+"""The helper's side: claim a job, release an SO PIN to it, settle what it reports.
+
+Rules (the rotation protocol, promises 2 and 3):
+
+1. The pending SO PIN is sealed and stored by the custodian before the intent is committed.
+2. The intent spends the approval, moves the request and opens the operation in one transaction.
+3. Epoch, nonce, lease and the debit of tries are committed before the custodian is asked.
+4. The order's ciphertext is committed before it is sent; the same nonce gets the same order.
+5. A report counts under the epoch and nonce in force, also after the lease; others are recorded.
+6. ``done`` needs the token's signature over the challenge, checked with the certificate on file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pkcs11_driver import wire
+from reset.core import custody
+from reset.core.assurance import standing
+from reset.core.codes import pairing_context, pairing_secret
+from reset.core.custody import Operation
+from reset.core.requests import Request
+from reset.core.requests import advance as advance_request
+from reset.core.tokens import Job, Token, tidy_serial
+from reset.errors import (
+    JobRefused,
+    LeaseRunning,
+    NoApprover,
+    OfficeOnly,
+    PairingCodeRefused,
+    ProofsMissing,
+    ReleaseRefused,
+    SelfApproval,
+    SelfServiceBlocked,
+    SignatureRefused,
+    SlowDown,
+    StaleReport,
+    StateConflict,
+    Unavailable,
+    WrongToken,
+)
+from reset.flows.approve import Approve, entitled
+from reset.flows.mails import post
+from reset.flows.parts import Parts
+from reset.flows.recover import rounds_key
+from reset.flows.times import show
+from reset.ports import ReleaseOrder, UnitOfWork
+
+# causes of a refusal that pass by themselves or when the operator acts; any other sends the token
+# to the office
+_PASSING = frozenset({"releases-per-hour", "crl-stale", "crl-missing", "trust-store"})
+_NEXT = {"executing": "again", "ready": "again", "done": "done", "office": "office"}
+
+
+class Custody:
+    def __init__(self, parts: Parts, approve: Approve) -> None:
+        self._parts = parts
+        self._approve = approve
+
+    # --- claim -----------------------------------------------------------------------
+    def claim(self, claim: wire.Claim, address: str) -> wire.Claimed:
+        """Spend a pairing code; the job belongs to the helper's key from now on.
+
+        The same helper may ask again (a lost reply); another one is refused. Raises
+        ``PairingCodeRefused`` for unknown, expired, used and wrong codes alike, ``SlowDown``,
+        ``ProofsMissing``, ``SelfServiceBlocked``.
+        """
+        parts, now = self._parts, self._parts.clock.now()
+        code = wire.tidy_code(claim.code)
+        if not wire.is_code(code) or len(claim.public_key) != 32:
+            raise PairingCodeRefused
+        with parts.store.write() as uow:
+            wait = uow.throttle.reserve(f"pairing:{address}", now)
+            job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
+            key = f"pairing:{job.id}" if job else ""
+            tried = job and not wait and uow.tries.reserve(key, parts.policy.pairing_tries)
+        if wait:
+            raise SlowDown(retry_after=wait)
+        if job is None or not tried:
+            raise self._pairing_refused(job)
+        right = pairing_secret(parts.custodian.hmac(pairing_context(job.id)))
+        typed = code[wire.SELECTOR_LENGTH :]
+        if not hmac.compare_digest(typed.encode(), right.encode()):
+            raise self._pairing_refused(job)
+        secret = self._secret(job.id, claim.public_key)
+        with parts.store.write() as uow:
+            uow.throttle.clear(f"pairing:{address}")
+            uow.tries.give_back(key)
+            if job.kind == "reset":
+                self._check_gate(uow, job)
+            token = uow.tokens.get(job.token_serial)
+            claimed = replace(
+                job, claimed_at=now, public_key=claim.public_key, secret_hash=_hash(secret)
+            )
+            if uow.jobs.claim(claimed):
+                facts = {"job": job.id, "request": job.about, "helper": claim.helper_version[:40]}
+                uow.audit.append("helper-claimed", job.uid, facts)
+            elif job.public_key != claim.public_key:
+                uow.audit.append("pairing-code-refused", job.uid, {"job": job.id, "why": "used"})
+                claimed = job
+        if claimed.public_key != claim.public_key:
+            raise PairingCodeRefused
+        return wire.Claimed(
+            job=job.id,
+            secret=secret,
+            kind=job.kind,  # type: ignore[arg-type]
+            token_serial=job.token_serial,
+            pin_rules=parts.policy.pin,
+            challenge=job.challenge,
+            words=wire.confirmation_words(job.id, claim.public_key),
+            key_id=token.key_id if token else "",
+        )
+
+    def _pairing_refused(self, job: Job | None) -> PairingCodeRefused:
+        with self._parts.store.write() as uow:
+            facts = {"job": job.id if job else "", "why": "wrong" if job else "unknown"}
+            uow.audit.append("pairing-code-refused", "unknown", facts)
+        return PairingCodeRefused()
+
+    def _secret(self, job_id: str, public_key: bytes) -> str:
+        tag = self._parts.custodian.hmac(b"job-secret 1" + job_id.encode() + public_key)
+        return base64.urlsafe_b64encode(tag).decode().rstrip("=")
+
+    def _check_gate(self, uow: UnitOfWork, job: Job) -> None:
+        policy = self._parts.policy
+        request = uow.requests.get(job.about)
+        if request is None or request.state not in ("ready", "executing"):
+            raise StateConflict(state=request.state if request else "none", event="execute")
+        if uow.tries.spent(rounds_key(job.uid)) >= policy.failed_rounds:
+            raise SelfServiceBlocked
+        here = standing(
+            policy.gate(request.state), uow.requests.proofs(request.id), self._parts.clock.now()
+        )
+        if not here.open:
+            raise ProofsMissing(missing=list(here.missing), gate="release")
+
+    def _job(self, uow: UnitOfWork, job_id: str, secret: str) -> Job:
+        job = uow.jobs.get(job_id)
+        if job is None or not job.secret_hash:
+            raise JobRefused(reason="secret")
+        if not hmac.compare_digest(_hash(secret), job.secret_hash):
+            raise JobRefused(reason="secret")
+        return job
+
+    # --- release ---------------------------------------------------------------------
+    def release(self, job_id: str, secret: str, asked: wire.Release) -> wire.Released:
+        """Release the order for the job's token, sealed to the job's helper.
+
+        Raises ``JobRefused``, ``WrongToken``, ``OfficeOnly``, ``LeaseRunning``,
+        ``StateConflict``, ``NoApprover``, ``ReleaseRefused``, ``Unavailable``. Whatever is
+        raised, the next call with the same nonce goes on where this one stopped.
+        """
+        parts = self._parts
+        with parts.store.read() as uow:
+            job = self._job(uow, job_id, secret)
+            token = uow.tokens.get(job.token_serial)
+            operation = uow.operations.of_request(job.about)
+        self._check_job(job, token, asked)
+        assert token is not None
+        if operation is None:
+            operation = self._intend(job, token)
+        if not self._repeats(operation, job, asked):
+            operation = self._send(operation, job, asked.nonce)
+        if not operation.order:
+            operation = self._seal(operation, job, token)
+        assert operation.lease_until is not None
+        left = operation.lease_until - parts.clock.now()
+        return wire.Released(
+            operation.epoch, token.style, operation.order, max(0, int(left.total_seconds()))
+        )
+
+    def _check_job(self, job: Job, token: Token | None, asked: wire.Release) -> None:
+        now = self._parts.clock.now()
+        if job.kind != "reset" or token is None:
+            raise JobRefused(reason="kind")
+        if job.outcome or now >= job.created_at + self._parts.policy.job_age:
+            raise JobRefused(reason="ended")
+        if len(asked.nonce) < 32 or len(asked.nonce) > 128:
+            raise JobRefused(reason="nonce")
+        if tidy_serial(asked.token.serial) != token.serial:
+            raise WrongToken(expected=token.serial, found=asked.token.serial[:64])
+        if asked.token.so_pin in ("locked", "final-try"):
+            self._refer(job.about, f"so-pin-{asked.token.so_pin}")
+            raise OfficeOnly(reason=f"so-pin-{asked.token.so_pin}")
+
+    def _intend(self, job: Job, token: Token) -> Operation:
+        """Rule 1 and 2: store the pending SO PIN, then commit the intent."""
+        parts, now = self._parts, self._parts.clock.now()
+        pending = token.so_version + 1
+        sealed = parts.custodian.store(token.serial, pending, None)
+        with parts.store.write() as uow:
+            self._check_gate(uow, job)
+            request = uow.requests.get(job.about)
+            approval = uow.approvals.of_request(job.about)
+            if request is None or approval is None:
+                raise RuntimeError("a request past its gate has an approval")
+            try:
+                entitled(parts, uow, approval.approver_uid, request.uid)
+            except (NoApprover, SelfApproval):
+                raise OfficeOnly(reason="approver-changed") from None
+            if now >= approval.valid_until or not uow.approvals.use(approval.id, now):
+                raise StateConflict(state=request.state, event="execute")
+            operation = Operation(
+                id=parts.new_id(),
+                request_id=request.id,
+                approval_id=approval.id,
+                token_serial=token.serial,
+                state="intent",
+                active_version=token.so_version,
+                pending_version=pending,
+            )
+            if uow.escrow.get(token.serial, pending) is None:
+                uow.escrow.add(token.serial, pending, sealed)
+            uow.operations.add(operation)
+            self._move(uow, request, "execute")
+            facts = {"operation": operation.id, "request": request.id, "token": token.serial}
+            uow.audit.append("custody-intent", job.uid, facts)
+        return operation
+
+    @staticmethod
+    def _repeats(operation: Operation, job: Job, asked: wire.Release) -> bool:
+        return (
+            operation.state == "sent"
+            and operation.job_id == job.id
+            and hmac.compare_digest(operation.nonce, asked.nonce)
+        )
+
+    def _send(self, operation: Operation, job: Job, nonce: str) -> Operation:
+        """Rule 3: commit epoch, nonce, lease and the debit."""
+        parts, now = self._parts, self._parts.clock.now()
+        if operation.state == "sent":
+            assert operation.lease_until is not None
+            left = (operation.lease_until - now).total_seconds()
+            if left > 0:
+                raise LeaseRunning(retry_after=int(left) + 1)
+            operation = self.lease_over(operation)
+        if operation.state in ("done", "office"):
+            raise OfficeOnly(reason=operation.state)
+        if not custody.affordable(operation, parts.policy.so_tries):
+            self._give_up(operation, "budget-over", "tries")
+            raise OfficeOnly(reason="tries")
+        sent = replace(
+            operation,
+            state=custody.advance(operation.state, "send"),
+            tries_spent=operation.tries_spent + len(custody.candidates(operation)),
+            epoch=operation.epoch + 1,
+            nonce=nonce,
+            job_id=job.id,
+            order=b"",
+            lease_until=now + parts.policy.lease,
+        )
+        with parts.store.write() as uow:
+            uow.operations.save(sent, expected=operation.state, epoch=operation.epoch)
+            facts = {"operation": sent.id, "epoch": sent.epoch, "tries": sent.tries_spent}
+            uow.audit.append("custody-sent", job.uid, facts)
+        return sent
+
+    def _seal(self, operation: Operation, job: Job, token: Token) -> Operation:
+        """Rule 4: let the custodian make the order, and commit it before it leaves."""
+        parts = self._parts
+        with parts.store.read() as uow:
+            approval = uow.approvals.of_request(operation.request_id)
+            versions = custody.candidates(replace(operation, epoch=operation.epoch - 1))
+            rows = [(v, uow.escrow.get(token.serial, v)) for v in versions]
+            pending = uow.escrow.get(token.serial, operation.pending_version)
+        if approval is None or pending is None or any(s is None for _, s in rows):
+            self._give_up(operation, "refused", "escrow")
+            raise OfficeOnly(reason="escrow")
+        order = ReleaseOrder(
+            operation_id=operation.id,
+            job_id=job.id,
+            epoch=operation.epoch,
+            nonce=operation.nonce,
+            token_serial=token.serial,
+            holder_uid=job.uid,
+            candidates=tuple((v, s) for v, s in rows if s is not None),
+            pending=(operation.pending_version, pending),
+            helper_key=job.public_key,
+            statement=approval.statement,
+            signature=approval.signature,
+        )
+        try:
+            sealed = parts.custodian.release(order)
+        except ReleaseRefused as refused:
+            self._note_refusal(operation, job, refused.data)
+            raise
+        made = replace(operation, order=sealed)
+        with parts.store.write() as uow:
+            uow.operations.save(made, expected="sent", epoch=operation.epoch)
+        return made
+
+    def _note_refusal(self, operation: Operation, job: Job, why: Mapping[str, object]) -> None:
+        rule, cause = str(why.get("rule")), str(why.get("why", ""))
+        facts = {"operation": operation.id, "rule": rule, "why": cause}
+        with self._parts.store.write() as uow:
+            uow.audit.append("release-refused", job.uid, facts)
+        if not {rule, cause} & _PASSING:
+            self._give_up(operation, "refused", f"custodian: {rule}")
+
+    # --- report ----------------------------------------------------------------------
+    def report(self, job_id: str, secret: str, told: wire.Report) -> wire.JobState:
+        """Settle what the helper tells; a repeated report gets the same answer.
+
+        Raises ``JobRefused``, ``StaleReport``, and for ``approve`` jobs what ``Approve.sign``
+        raises.
+        """
+        parts = self._parts
+        with parts.store.read() as uow:
+            job = self._job(uow, job_id, secret)
+            operation = uow.operations.of_request(job.about)
+            token = uow.tokens.get(job.token_serial)
+        if job.kind == "approve":
+            return self._signed(job, told)
+        if operation is None or token is None:
+            raise JobRefused(reason="kind")
+        bound = hmac.compare_digest(operation.nonce, told.nonce) and operation.job_id == job.id
+        if told.epoch != operation.epoch or not bound:
+            with parts.store.write() as uow:
+                facts = {"operation": operation.id, "epoch": told.epoch, "outcome": told.outcome}
+                uow.audit.append("report-ignored", job.uid, facts)
+            raise StaleReport(epoch=operation.epoch)
+        if operation.state != "done":
+            self._settle(operation, job, token, told)
+        return self.state(job_id, secret)
+
+    def _signed(self, job: Job, told: wire.Report) -> wire.JobState:
+        if told.outcome != "signed":
+            return self._job_state(job)
+        person = self._parts.person(job.uid)
+        self._approve.sign(person, job.about, told.proof.signature)
+        with self._parts.store.write() as uow:
+            uow.jobs.finish(job.id, told.outcome)
+        return self._job_state(replace(job, outcome=told.outcome))
+
+    def _settle(self, operation: Operation, job: Job, token: Token, told: wire.Report) -> None:
+        event = custody.OUTCOMES.get(told.outcome, "open")
+        if event == "proven" and not self._proven(job, token, told):
+            event = "open"
+        after = replace(
+            operation,
+            state=custody.advance(operation.state, event),
+            tries_spent=custody.tries_after(operation, told.steps),
+            steps=told.steps,
+        )
+        if event == "proven":
+            self._finish(operation, after, job, token)
+        elif event == "refused":
+            self._give_up(operation, "refused", told.outcome, told.steps)
+        else:
+            with self._parts.store.write() as uow:
+                uow.operations.save(after, expected=operation.state, epoch=operation.epoch)
+                uow.jobs.finish(job.id, told.outcome)
+                facts = {"operation": after.id, "outcome": told.outcome, "steps": list(told.steps)}
+                uow.audit.append("custody-unknown", job.uid, facts)
+            if after.tries_spent == 0:
+                self._tell_custodian(operation, resolved=False)
+
+    def _proven(self, job: Job, token: Token, told: wire.Report) -> bool:
+        """Rule 6. A proof that does not verify leaves the outcome open, and is recorded."""
+        proof = told.proof
+        try:
+            if not proof.user_pin_set or proof.so_pin_in_force != "next":
+                raise SignatureRefused(rule="incomplete")
+            self._parts.certificates.verify_proof(token.certificate, job.challenge, proof.signature)
+        except SignatureRefused as refused:
+            with self._parts.store.write() as uow:
+                facts = {"job": job.id, "rule": refused.data["rule"]}
+                uow.audit.append("proof-refused", job.uid, facts)
+            return False
+        return True
+
+    def _finish(self, before: Operation, after: Operation, job: Job, token: Token) -> None:
+        parts = self._parts
+        with parts.store.write() as uow:
+            request = uow.requests.get(after.request_id)
+            approval = uow.approvals.of_request(after.request_id)
+            if request is None or approval is None:
+                raise RuntimeError("an operation has a request and an approval")
+            uow.operations.save(after, expected=before.state, epoch=before.epoch)
+            uow.tokens.put(replace(token, so_version=after.pending_version))
+            self._move(uow, request, "finish")
+            uow.tries.clear(rounds_key(job.uid))  # S1.68
+            uow.jobs.finish(job.id, "done")
+            facts = {"operation": after.id, "token": token.serial, "version": after.pending_version}
+            uow.audit.append("custody-done", job.uid, facts)
+            uow.audit.append("reset-done", job.uid, {"request": request.id, "token": token.serial})
+            self._tell_people(uow, request, approval.approver_uid, token)
+        self._tell_custodian(after, resolved=True)
+
+    def _tell_people(
+        self, uow: UnitOfWork, request: Request, approver_uid: str, token: Token
+    ) -> None:
+        parts, at = self._parts, show(self._parts.clock.now())
+        holder = parts.directory.by_uid(request.uid)
+        approver = parts.directory.by_uid(approver_uid)
+        name = approver.name if approver else approver_uid
+        post(parts, uow, request.uid, "reset-done", token=token.label, at=at, approver=name)
+        post(
+            parts, uow, approver_uid, "reset-done-approver", boxes=("directory",),
+            token=token.label, at=at, holder=holder.name if holder else request.uid,
+        )  # fmt: skip
+
+    def _tell_custodian(self, operation: Operation, *, resolved: bool) -> None:
+        """The end is committed here first; when the custodian is away, ``Upkeep`` tells it."""
+        try:
+            self._parts.custodian.settle(operation.id, operation.token_serial, resolved)
+        except (Unavailable, ReleaseRefused):
+            return
+        if resolved:
+            with self._parts.store.write() as uow:
+                uow.operations.settle(operation.id)
+
+    # --- ends other than done --------------------------------------------------------
+    def lease_over(self, operation: Operation) -> Operation:
+        """Move an operation whose lease is over to ``unknown``. Raises ``StateConflict``."""
+        moved = replace(operation, state=custody.advance(operation.state, "lease-over"))
+        with self._parts.store.write() as uow:
+            uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
+            facts = {"operation": moved.id, "outcome": "lease-over"}
+            uow.audit.append("custody-unknown", "service", facts)
+        return moved
+
+    def _give_up(
+        self, operation: Operation, event: custody.Event, because: str, steps: tuple[str, ...] = ()
+    ) -> None:
+        """Only the office goes on; the token keeps its unresolved operation."""
+        moved = replace(
+            operation,
+            state=custody.advance(operation.state, event),
+            steps=steps or operation.steps,
+        )
+        with self._parts.store.write() as uow:
+            uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
+            if operation.job_id:
+                uow.jobs.finish(operation.job_id, because)
+            facts = {"operation": moved.id, "because": because, "steps": list(moved.steps)}
+            uow.audit.append("custody-office", "service", facts)
+            self._refer_in(uow, operation.request_id, because)
+
+    def _refer(self, request_id: str, because: str) -> None:
+        with self._parts.store.write() as uow:
+            operation = uow.operations.of_request(request_id)
+            if operation is None or operation.state == "office":
+                self._refer_in(uow, request_id, because)
+                return
+        if operation.state in ("intent", "unknown"):
+            self._give_up(operation, "budget-over", because)
+        else:
+            self._give_up(operation, "refused", because)
+
+    def _refer_in(self, uow: UnitOfWork, request_id: str, because: str) -> None:
+        request = uow.requests.get(request_id)
+        if request is None or request.state not in ("ready", "executing"):
+            return
+        self._move(uow, replace(request, ended_because=because), "refer")
+        facts = {"request": request.id, "because": because}
+        uow.audit.append("referred-to-office", "service", facts)
+        post(self._parts, uow, request.uid, "referred-to-office", token=request.token_serial)
+
+    def _move(self, uow: UnitOfWork, request: Request, event: str) -> None:
+        moved = replace(
+            request,
+            state=advance_request(request.state, event),  # type: ignore[arg-type]
+            changed_at=self._parts.clock.now(),
+        )
+        uow.requests.save(moved, expected=request.state)
+
+    # --- looking ---------------------------------------------------------------------
+    def state(self, job_id: str, secret: str) -> wire.JobState:
+        """Where the job's request stands. Raises ``JobRefused``."""
+        with self._parts.store.read() as uow:
+            job = self._job(uow, job_id, secret)
+        return self._job_state(job)
+
+    def _job_state(self, job: Job) -> wire.JobState:
+        with self._parts.store.read() as uow:
+            request = uow.requests.get(job.about)
+        state = request.state if request else "cancelled"
+        if job.kind == "approve":
+            return wire.JobState(state, "done" if job.outcome == "signed" else "again")
+        return wire.JobState(state, _NEXT.get(state, "again"))
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

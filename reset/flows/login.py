@@ -1,0 +1,92 @@
+"""Logging in: PID and password on the public site, the token's certificate on the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reset.core.identities import Person, tidy_pid
+from reset.core.tokens import Token
+from reset.errors import BadInput, CertificateRefused, LoginRefused, SlowDown
+from reset.flows.parts import Parts
+
+PASSWORD_LIMIT = 256  # bytes; more is refused before hashing (peer failure 34)
+
+
+@dataclass(frozen=True)
+class TokenLogin:
+    """A person shown by the certificate that is enrolled for ``token``."""
+
+    person: Person
+    token: Token
+
+
+class Login:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def with_password(self, pid: str, password: str, address: str) -> Person:
+        """The person, when PID and password are right (S1.55).
+
+        The attempt is counted before the password is looked at; failures slow down the pair of
+        login name and address, so that nobody can lock somebody else out (S1.97, peer failure 41).
+        Raises ``BadInput``, ``SlowDown``, ``LoginRefused``, ``Busy``, ``Unavailable``.
+        """
+        name = tidy_pid(pid)
+        if not name or len(name) > 128:
+            raise BadInput(field="pid", rule="empty" if not name else "too-long")
+        if not password or len(password.encode()) > PASSWORD_LIMIT:
+            raise BadInput(field="password", rule="empty" if not password else "too-long")
+        parts = self._parts
+        key = f"login:{name}|{address}"
+        with parts.store.write() as uow:
+            wait = uow.throttle.reserve(key, parts.clock.now())
+        if wait:
+            raise SlowDown(retry_after=wait)
+        person = parts.directory.check_password(name, password)
+        with parts.store.write() as uow:
+            if person is None:
+                known = parts.directory.by_pid(name)
+                uow.audit.append(
+                    "login-refused", known.uid if known else "unknown", {"address": address}
+                )
+            else:
+                uow.throttle.clear(key)
+                uow.audit.append("login", person.uid, {"address": address})
+        if person is None:
+            raise LoginRefused
+        return person
+
+    def person(self, uid: str) -> Person | None:
+        """The active person of a session; None once the directory no longer has them."""
+        return self._parts.directory.by_uid(uid)
+
+    def with_certificate(self, certificate: bytes) -> TokenLogin:
+        """The person whose enrolled certificate this is (S1.38, S1.39, peer failure 27).
+
+        The whole certificate is compared, not its key or name. Raises ``CertificateRefused``.
+        """
+        parts = self._parts
+        subject = parts.certificates.verify_client(certificate, parts.clock.now())
+        person = parts.directory.by_uid(subject.uid)
+        if person is None:
+            raise CertificateRefused(rule="person")
+        with parts.store.read() as uow:
+            tokens = uow.tokens.of_holder(person.uid)
+        for token in tokens:
+            if token.certificate == certificate and token.state == "in-use":
+                return TokenLogin(person, token)
+        raise CertificateRefused(rule="not-enrolled")
+
+    def note_certificate(self, login: TokenLogin, address: str) -> None:
+        """Record that a session with a certificate began."""
+        with self._parts.store.write() as uow:
+            uow.audit.append(
+                "certificate-login",
+                login.person.uid,
+                {"address": address, "token": login.token.serial},
+            )
+
+    def note_logout(self, uid: str) -> None:
+        """Record that a session was ended by its person."""
+        with self._parts.store.write() as uow:
+            uow.audit.append("logout", uid, {})

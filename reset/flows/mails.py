@@ -1,0 +1,146 @@
+"""Every mail that the service writes: one table from kind to text.
+
+No mail holds a link with a secret, an answer or a PIN; a code mail gets its code when it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reset.flows.parts import Parts
+from reset.ports import Mail, UnitOfWork
+
+
+@dataclass(frozen=True)
+class Text:
+    """Subject and body, with ``{name}`` places for facts."""
+
+    subject: str
+    body: str
+
+
+_NOT_YOU = (
+    "\nIf this was not you, tell the registration office or the help desk at once.\n"
+    "Nobody from this service ever asks for your PIN, your password or a code.\n"
+)
+
+TEXTS: Mapping[str, Text] = {
+    "profile-registered": Text(
+        "Your questions for resetting a token PIN are registered",
+        "Hello {name},\n\nyour challenge questions and your recovery address were registered with "
+        "your token certificate.\nYou need to do nothing more. If your token is ever blocked, "
+        "go to {public_url}\n" + _NOT_YOU,
+    ),
+    "profile-changed": Text(
+        "Your questions or your recovery address were changed",
+        "Hello {name},\n\nyour challenge questions or your recovery address were changed with "
+        "your token certificate.\n" + _NOT_YOU,
+    ),
+    "profile-deleted": Text(
+        "Your questions were deleted",
+        "Hello {name},\n\nyour challenge questions and your recovery address were deleted with "
+        "your token certificate.\nA blocked token can now only be reset in person at the "
+        "registration office.\n" + _NOT_YOU,
+    ),
+    "address-code": Text(
+        "Code to confirm your recovery address",
+        "Hello {name},\n\nyour code is: {code}\n\nType it on the page where you registered this "
+        "address. It is good for {minutes} minutes and only once.\n" + _NOT_YOU,
+    ),
+    "reset-code": Text(
+        "Your code for resetting your token PIN",
+        "Hello {name},\n\nyour code is: {code}\n\nType it on the page where you asked for it. "
+        "It is good for {minutes} minutes and only once.\n" + _NOT_YOU,
+    ),
+    "request-opened": Text(
+        "Somebody asked to reset the PIN of your token",
+        "Hello {name},\n\na PIN reset was started with your login for the token {token}.\n"
+        "If it was you, go on at {public_url}\n" + _NOT_YOU,
+    ),
+    "approver-asked": Text(
+        "{holder} asks you to approve a PIN reset",
+        "Hello {name},\n\n{holder} has a blocked token ({token}) and asks you to approve that its "
+        "PIN is reset.\nPlease make sure that it is really {holder} who asks: call or meet them.\n"
+        "Then log in with your own token at\n{certificate_url}/approvals\nread the statement, and "
+        "sign or deny it. The request waits until {until}.\n",
+    ),
+    "approved": Text(
+        "Your PIN reset was approved: go on now",
+        "Hello {name},\n\n{approver} approved your PIN reset for the token {token}.\n"
+        "Log in at {public_url} with the computer that your token is plugged into, and follow "
+        "the page. The approval is good until {until}.\n" + _NOT_YOU,
+    ),
+    "denied": Text(
+        "Your PIN reset was not approved",
+        "Hello {name},\n\n{approver} did not approve your PIN reset for the token {token}.\n"
+        "Reason: {reason}\nTalk to {approver}, or go to the registration office in person with "
+        "your token and two photo ids.\n" + _NOT_YOU,
+    ),
+    "request-expired": Text(
+        "Your PIN reset has expired",
+        "Hello {name},\n\nthe PIN reset for your token {token} was not finished in time and is "
+        "closed. Nothing was changed on your token. You can start again at {public_url}\n"
+        + _NOT_YOU,
+    ),
+    "self-service-blocked": Text(
+        "Self-service is blocked for you",
+        "Hello {name},\n\nthe answers to your questions were wrong too often, so self-service is "
+        "blocked for you. Please go to the registration office in person with your token and two "
+        "photo ids.\n" + _NOT_YOU,
+    ),
+    "block-lifted": Text(
+        "Self-service works for you again",
+        "Hello {name},\n\nthe registration office checked your identity and lifted the block of "
+        "your self-service. You can start again at {public_url}\n" + _NOT_YOU,
+    ),
+    "reset-done": Text(
+        "The PIN of your token was reset",
+        "Hello {name},\n\nthe PIN of your token {token} was reset on {at}, approved by {approver}. "
+        "Your token works again with the new PIN.\n" + _NOT_YOU,
+    ),
+    "reset-done-approver": Text(
+        "The PIN reset that you approved is done",
+        "Hello {name},\n\nthe PIN of the token {token} of {holder} was reset on {at}. You had "
+        "approved it.\nIf you did not, tell the registration office at once.\n",
+    ),
+    "referred-to-office": Text(
+        "Your token needs the registration office",
+        "Hello {name},\n\nthe PIN reset for your token {token} cannot go on from here. Please go "
+        "to the registration office in person with your token and two photo ids. They see what "
+        "happened so far.\n",
+    ),
+    "delegation-granted": Text(
+        "You may approve PIN resets for {principal}",
+        "Hello {name},\n\n{principal} lets you approve PIN resets in their place from {starts} "
+        "until {ends}. Requests appear at {certificate_url}/approvals\n",
+    ),
+}
+
+
+def post(
+    parts: Parts, uow: UnitOfWork, uid: str, kind: str, *,
+    boxes: tuple[str, ...] = ("directory", "recovery"), code_id: str = "", **facts: str,
+) -> None:  # fmt: skip
+    """Put one mail per box into the outbox of this transaction.
+
+    A box that has no address when the mail is due is passed over then.
+    """
+    if kind not in TEXTS:
+        raise RuntimeError(f"unknown mail {kind}")
+    for box in boxes:
+        uow.outbox.add(Mail(parts.new_id(), uid, box, kind, facts, code_id, parts.clock.now()))
+
+
+def write(parts: Parts, mail: Mail, name: str, code: str) -> tuple[str, str]:
+    """Subject and body of a mail; ``code`` only for code mails, else empty."""
+    text = TEXTS[mail.kind]
+    facts = {
+        "name": name,
+        "code": code,
+        "minutes": str(int(parts.policy.code_age.total_seconds() // 60)),
+        "public_url": parts.public_url,
+        "certificate_url": parts.certificate_url,
+        **mail.facts,
+    }
+    return text.subject.format_map(facts), text.body.format_map(facts)

@@ -1,0 +1,116 @@
+"""Pairing codes: how a person's web session and a helper find each other.
+
+A code is shown, not stored: its secret part is derived from the job's random id by the HMAC key in
+the HSM. Showing the page again shows the same code while it lives, so a reload loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pkcs11_driver import wire
+from reset.core.approvals import render
+from reset.core.assurance import Proof
+from reset.core.codes import pairing_context, pairing_secret, selector
+from reset.core.identities import Person
+from reset.core.tokens import Job, proof_challenge
+from reset.errors import NoToken, ProofsMissing, StateConflict
+from reset.flows.approve import Approve
+from reset.flows.parts import Parts
+from reset.flows.recover import Recover
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What the page shows. ``code`` is empty once a helper has claimed it, then ``words`` are
+    those that the helper shows too. ``expires_at``: of the unclaimed code."""
+
+    code: str
+    words: str
+    expires_at: datetime
+    outcome: str
+
+
+class Pair:
+    def __init__(self, parts: Parts, recover: Recover, approve: Approve) -> None:
+        self._parts = parts
+        self._recover = recover
+        self._approve = approve
+
+    def for_reset(self, uid: str, request_id: str, login_at: datetime) -> Pairing:
+        """The holder's pairing code; the release gate must be open.
+
+        Raises ``ProofsMissing``, ``StateConflict``, ``NotFound``, ``Unavailable``.
+        """
+        here = self._recover.progress(uid, request_id, login_at)
+        request = here.request
+        if request.state not in ("ready", "executing"):
+            raise StateConflict(state=request.state, event="execute")
+        live = self._live(request_id, uid, "reset")
+        if live and live.claimed_at:
+            # a helper holds the code: what it may do was decided when the code was shown
+            return self._show(live)
+        if here.step != "helper":
+            raise ProofsMissing(missing=list(here.standing.missing), gate="release")
+        if live:
+            return self._show(live)
+        parts = self._parts
+        with parts.store.write() as uow:
+            uow.requests.add_proof(request_id, Proof("password", login_at))
+        job_id = parts.new_id()
+        challenge = proof_challenge(request_id, job_id, parts.random.token(32).hex())
+        return self._make(job_id, uid, "reset", request_id, request.token_serial, challenge)
+
+    def for_approval(self, person: Person, request_id: str, token_serial: str) -> Pairing:
+        """The approver's pairing code: the helper gets the statement to sign.
+
+        Raises what ``Approve.item`` raises, ``StateConflict``, ``NoToken``.
+        """
+        item, statement = self._approve.item(person, request_id)
+        if item.request.state != "waiting_for_approval":
+            raise StateConflict(state=item.request.state, event="approve")
+        if not token_serial:
+            raise NoToken
+        live = self._live(request_id, person.uid, "approve")
+        if live:
+            return self._show(live)
+        return self._make(
+            self._parts.new_id(), person.uid, "approve", request_id, token_serial, render(statement)
+        )
+
+    def _live(self, request_id: str, uid: str, kind: str) -> Job | None:
+        """The newest job while it is of use: unclaimed in its age, or claimed and not ended."""
+        policy, now = self._parts.policy, self._parts.clock.now()
+        with self._parts.store.read() as uow:
+            job = uow.jobs.newest(request_id, uid, kind)
+        if job is None or job.outcome:
+            return None
+        age = policy.job_age if job.claimed_at else policy.pairing_age
+        return job if now < job.created_at + age else None
+
+    def _make(
+        self, job_id: str, uid: str, kind: str, about: str, serial: str, challenge: bytes
+    ) -> Pairing:
+        parts = self._parts
+        while True:
+            job = Job(
+                job_id, kind, uid, about, serial, selector(parts.random.token(32)), challenge,
+                parts.clock.now(),
+            )  # fmt: skip
+            with parts.store.write() as uow:
+                if uow.jobs.add(job):
+                    facts = {"job": job_id, "request": about, "kind": kind}
+                    uow.audit.append("pairing-code-shown", uid, facts)
+                    break
+        return self._show(job)
+
+    def _show(self, job: Job) -> Pairing:
+        parts = self._parts
+        if job.claimed_at:
+            words = wire.confirmation_words(job.id, job.public_key)
+            return Pairing("", words, job.created_at + parts.policy.job_age, job.outcome)
+        code = job.selector + pairing_secret(parts.custodian.hmac(pairing_context(job.id)))
+        return Pairing(
+            wire.show_code(code), "", job.created_at + parts.policy.pairing_age, job.outcome
+        )

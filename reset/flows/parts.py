@@ -1,0 +1,52 @@
+"""What every flow stands on, put together once in ``bootstrap``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reset.core.identities import Person
+from reset.core.policy import Policy
+from reset.errors import NotFound
+from reset.ports import (
+    CertificateVerifier,
+    Clock,
+    Custodian,
+    Directory,
+    Hasher,
+    Mailer,
+    Random,
+    SignatureVerifier,
+    Store,
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Ports and policy. ``public_url`` and ``certificate_url``: the addresses of the two sites,
+    from the settings, never from a request (peer failure 21); ``mail_domains``: domains whose
+    mailboxes the PID opens, lower case."""
+
+    policy: Policy
+    clock: Clock
+    random: Random
+    store: Store
+    directory: Directory
+    hasher: Hasher
+    certificates: CertificateVerifier
+    signatures: SignatureVerifier
+    custodian: Custodian
+    mailer: Mailer
+    public_url: str
+    certificate_url: str
+    mail_domains: frozenset[str]
+
+    def new_id(self) -> str:
+        """32 random hex characters."""
+        return self.random.token(16).hex()
+
+    def person(self, uid: str) -> Person:
+        """The active person of the directory. Raises ``NotFound``."""
+        person = self.directory.by_uid(uid)
+        if person is None:
+            raise NotFound(what="person")
+        return person

@@ -1,0 +1,120 @@
+"""What the worker does again and again: deliver mail, let old things expire, settle leftovers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from reset.core.requests import advance
+from reset.errors import ReleaseRefused, StateConflict, Unavailable
+from reset.flows import codes
+from reset.flows.custody import Custody
+from reset.flows.mails import post, write
+from reset.flows.parts import Parts
+from reset.ports import Mail
+
+FIRST_WAIT = timedelta(seconds=30)  # doubled at every failure
+LONGEST_WAIT = timedelta(hours=1)
+MOST_TRIES = 48
+
+
+class Upkeep:
+    def __init__(self, parts: Parts, custody: Custody) -> None:
+        self._parts = parts
+        self._custody = custody
+
+    def run_once(self) -> int:
+        """One round; the number of things done, 0 when there was nothing to do."""
+        return self.deliver() + self.expire() + self.settle() + self.purge()
+
+    def deliver(self) -> int:
+        """Send the mails that are due, at least once each, with back-off on failure."""
+        parts, sent = self._parts, 0
+        for mail in self._take_due():
+            try:
+                self._deliver(mail)
+            except Unavailable:
+                continue  # put off already
+            with parts.store.write() as uow:
+                uow.outbox.sent(mail.id, parts.clock.now())
+            sent += 1
+        return sent
+
+    def _take_due(self) -> list[Mail]:
+        """Due mails, put off before they are tried: no other worker takes them meanwhile."""
+        now = self._parts.clock.now()
+        with self._parts.store.write() as uow:
+            due = uow.outbox.due(now, 50)
+            for mail in due:
+                wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(mail.tries, 10))
+                uow.outbox.put_off(mail.id, now + wait)
+        return due
+
+    def _deliver(self, mail: Mail) -> None:
+        parts = self._parts
+        person = parts.directory.by_uid(mail.uid)
+        with parts.store.read() as uow:
+            profile = uow.profiles.get(mail.uid)
+            code = uow.codes.get(mail.code_id) if mail.code_id else None
+        addresses = {
+            "directory": person.mail if person else "",
+            "recovery": profile.recovery_address if profile else "",
+            "recovery-pending": profile.recovery_pending if profile else "",
+        }
+        to = addresses[mail.box]
+        late = code and parts.clock.now() >= code.created_at + parts.policy.code_age
+        if not to or person is None or late or mail.tries > MOST_TRIES:
+            return
+        digits = codes.derive(parts, code) if code else ""
+        subject, body = write(parts, mail, person.name, digits)
+        parts.mailer.send(to, subject, body, mail.id)
+
+    def expire(self) -> int:
+        """Close requests whose time is over; an executing one never ends by time alone."""
+        parts, done = self._parts, 0
+        with parts.store.read() as uow:
+            overdue = uow.requests.overdue(parts.clock.now())
+        for request in overdue:
+            moved = replace(
+                request,
+                state=advance(request.state, "expire"),
+                changed_at=parts.clock.now(),
+                ended_because="time",
+            )
+            try:
+                with parts.store.write() as uow:
+                    uow.requests.save(moved, expected=request.state)
+                    uow.audit.append("request-expired", "service", {"request": request.id})
+                    post(parts, uow, request.uid, "request-expired", token=request.token_serial)
+            except StateConflict:
+                continue  # somebody was faster; nothing is lost
+            done += 1
+        return done
+
+    def settle(self) -> int:
+        """Leases that are over become unknown; ends that the custodian missed are told to it."""
+        parts, done = self._parts, 0
+        with parts.store.read() as uow:
+            late = uow.operations.lease_over(parts.clock.now())
+            unsettled = uow.operations.unsettled()
+        for operation in late:
+            try:
+                self._custody.lease_over(operation)
+            except StateConflict:
+                continue
+            done += 1
+        for operation in unsettled:
+            try:
+                parts.custodian.settle(operation.id, operation.token_serial, True)
+            except (Unavailable, ReleaseRefused):
+                continue
+            with parts.store.write() as uow:
+                uow.operations.settle(operation.id)
+            done += 1
+        return done
+
+    def purge(self) -> int:
+        """Delete sessions that are over."""
+        policy, now = self._parts.policy, self._parts.clock.now()
+        with self._parts.store.write() as uow:
+            return uow.sessions.purge(now - policy.session_idle, now - policy.session_absolute)

@@ -1,0 +1,152 @@
+"""``token-reset serve``: the two TLS listeners, with the custodian and the worker as children.
+
+The children die with this process, and are started again when they end by themselves: a request
+meanwhile is refused, never half done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import subprocess  # starts our own program only
+import sys
+import threading
+import time
+from pathlib import Path
+
+from reset import bootstrap
+from reset.bootstrap import Service
+from reset.errors import SettingsRefused
+from reset.web import listeners
+
+_log = logging.getLogger("reset.serving")
+_PR_SET_PDEATHSIG = 1
+PAUSE = 1.0  # seconds between two looks at the children
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Child:
+    """One child process. ``ready``: the line on its stdout that says that it answers."""
+
+    def __init__(self, arguments: list[str], ready: str = "") -> None:
+        self._arguments = [sys.executable, "-m", "reset.cli", *arguments]
+        self._ready = ready
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready. Raises ``SettingsRefused`` when it ends first."""
+        self._process = subprocess.Popen(  # noqa: S603 - our own program, fixed arguments
+            self._arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if self._ready else None,
+            text=True,
+            preexec_fn=_die_with_parent,
+        )
+        if self._ready:
+            assert self._process.stdout
+            line = self._process.stdout.readline().strip()
+            if line != self._ready:
+                raise SettingsRefused(problems=[f"the {self._arguments[0]} did not start"])
+
+    def look(self) -> None:
+        """Start it again if it has ended."""
+        if self._process and self._process.poll() is not None:
+            _log.error("%s ended with %s, started again", self._arguments[0], self._process.poll())
+            try:
+                self.start()
+            except SettingsRefused as refused:
+                _log.error("%s", refused)
+
+    def stop(self) -> None:
+        """End it and wait."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def serve(service: Service, config: Path, custodian_config: Path | None) -> None:
+    """Serve both sites until SIGTERM or SIGINT.
+
+    ``custodian_config``: start the custodian as a child; without it another unit runs it.
+    Raises ``SettingsRefused``.
+    """
+    listen = service.settings.listen
+    if listen is None:
+        raise SettingsRefused(problems=["listen: missing, serve needs it"])
+    children = [Child(["worker", "--config", str(config)])]
+    if custodian_config:
+        arguments = ["custodian", "--config", str(custodian_config)]
+        children.insert(0, Child(arguments, "custodian ready"))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    servers: list[listeners.Listener] = []
+    try:
+        for child in children:
+            child.start()
+        servers = _listen(service)
+        print(  # noqa: T201 - what the operator waits for
+            f"serving {service.settings.public_url} and {service.settings.certificate_url}",
+            flush=True,
+        )
+        while not stop.wait(PAUSE):
+            for child in children:
+                child.look()
+    finally:
+        for server in servers:
+            server.shutdown()
+        for child in reversed(children):
+            child.stop()
+
+
+def _listen(service: Service) -> list[listeners.Listener]:
+    listen, trust = service.settings.listen, service.settings.trust
+    assert listen
+    sites = (
+        (
+            bootstrap.public_site(service),
+            listen.public,
+            listeners.public_context(listen.public_certificate, listen.public_key),
+        ),
+        (
+            bootstrap.certificate_site(service),
+            listen.certificate,
+            listeners.certificate_context(
+                listen.certificate_certificate,
+                listen.certificate_key,
+                (*trust.anchors, *trust.intermediates),
+            ),
+        ),
+    )
+    servers = []
+    for site, address, context in sites:
+        host, _, port = address.rpartition(":")
+        server = listeners.listen(site, host, int(port), context)
+        threading.Thread(target=server.serve_forever, name=address, daemon=True).start()
+        servers.append(server)
+    return servers
+
+
+def work(service: Service, once: bool = False) -> None:
+    """Be the worker until SIGTERM: mail, expiry, leftovers. A failing round is tried again."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        started = time.monotonic()
+        try:
+            done = service.upkeep.run_once()
+        except Exception:  # noqa: BLE001 - the edge of the worker: it must outlive any bad row
+            _log.exception("a round of the worker failed")
+            done = 0
+        if once:
+            return
+        stop.wait(0.0 if done else max(0.2, PAUSE - (time.monotonic() - started)))
