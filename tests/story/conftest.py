@@ -1,0 +1,21 @@
+"""A running institution for each module of tests, built with real parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.institution.site import Institution
+from tests.story.story import Story
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """The story before its first step; the institution runs."""
+    institution = Institution.build(tmp_path_factory.mktemp("institution"))
+    try:
+        institution.start()
+        yield Story(institution)
+    finally:
+        institution.stop()
