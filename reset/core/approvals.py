@@ -79,6 +79,11 @@ class Approval:
 
 FIELDS = tuple(f.name.replace("_", "-") for f in fields(Statement))
 _TIMES = ("requested-at", "valid-until")
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+# letters and marks that are drawn as nothing: Hangul fillers, braille blank, joiner, selectors
+_BLANK = frozenset(
+    "\u115f\u1160\u3164\uffa0\u2800\u034f" + "".join(map(chr, range(0xFE00, 0xFE10)))
+)
 
 
 def one_line(text: str, limit: int = 200) -> str:
@@ -87,7 +92,7 @@ def one_line(text: str, limit: int = 200) -> str:
     Bidirectional controls would let a name rewrite the line that the approver reads.
     """
     shown = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs") else c
+        " " if unicodedata.category(c) in _UNSEEN or c in _BLANK else c
         for c in unicodedata.normalize("NFC", text)
     )
     return " ".join(shown.split())[:limit].strip() or NOBODY

@@ -163,11 +163,17 @@ def answer_problem(answer: str, question: str, about: Iterable[str], policy: Pol
         return "pattern"
     if form in _TOO_COMMON:
         return "too-common"
-    if form in normalise(question_text(question)):
+    if _in_question(form, question_text(question)):
         return "in-question"
     if any(form in normalise(word) or normalise(word) == form for word in about if word):
         return "about-you"
     return ""
+
+
+def _in_question(form: str, text: str) -> bool:
+    """Whole words of the question, or a long part of it: a short name inside one is no hint."""
+    words = {normalise(word) for word in text.split()}
+    return form in words or (len(form) > 5 and form in normalise(text))
 
 
 def registration_problems(

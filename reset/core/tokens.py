@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from reset.core.approvals import NOBODY, one_line
 from reset.errors import BadInput
 
 State = Literal["in-use", "retired", "dead"]
@@ -49,10 +50,10 @@ class Job:
 def tidy_serial(text: str) -> str:
     """A token serial as the register keeps it: PKCS#11 pads with blanks (CK_TOKEN_INFO).
 
-    Raises ``BadInput`` when nothing printable of at most 64 characters is left.
+    Raises ``BadInput`` for what could not stand in a statement as it is, or above 64 characters.
     """
     serial = text.strip(" \0\t\r\n")
-    if not serial or len(serial) > 64 or not serial.isprintable():
+    if not serial or len(serial) > 64 or one_line(serial) != serial or serial == NOBODY:
         raise BadInput(field="token", rule="serial")
     return serial
 

@@ -179,7 +179,7 @@ def so_pin_in_escrow(here: Institution, serial: str) -> str:
         "from pkcs11_driver.hsm import Hsm;from reset.custodian.keys import so_pin_context;"
         "s=config.load_custodian(Path(sys.argv[1]));"
         "v,b=sqlite3.connect(sys.argv[2]).execute('select version,sealed from escrow where "
-        "token_serial=? order by version desc',(sys.argv[3],)).fetchone();"
+        "serial=? order by version desc',(sys.argv[3],)).fetchone();"
         "h=Hsm(str(s.hsm.module),s.pin().get_secret_value(),label=s.hsm.token_label);"
         "sys.stdout.write(h.open(b,so_pin_context(sys.argv[3],v)).decode())"
     )

@@ -1,0 +1,356 @@
+"""The one table from an error's code to its status and its words for people.
+
+Every sentence says what happened, then what to do next and how long it takes. Places in braces are
+filled from the error's data; ``{wait}`` from ``retry_after``. A key ``code:word`` is a variant for
+the error's ``reason``, ``rule``, ``why`` or ``missing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """Status, title, what happened, and what to do next."""
+
+    status: int
+    title: str
+    happened: str
+    then: str
+
+    @property
+    def detail(self) -> str:
+        """Both sentences."""
+        return f"{self.happened} {self.then}"
+
+
+_OFFICE = (
+    "Go to the registration office in person with your token and two photo ids; "
+    "there it takes about 15 minutes."
+)
+_LATER = "Nothing was lost. Please try again in {wait}."
+_AGAIN = "Go back and try again; if it happens twice, tell the help desk."
+
+WORDS: Mapping[str, Words] = {
+    "refused": Words(400, "This was refused", "The service refused this step.", _AGAIN),
+    "settings-refused": Words(
+        500, "The service is not set up", "The settings of the service are not complete.",
+        "Please tell the help desk.",
+    ),
+    # --- input and access
+    "bad-input": Words(
+        400, "Something in the form is not right", "The form could not be read as it was sent.",
+        "Nothing was changed. Go back, check the fields and send it again.",
+    ),
+    "not-found": Words(
+        404, "There is nothing here",
+        "The address is wrong, or what it showed does not exist or is not yours.",
+        "Go to the start page: it lists everything that is yours.",
+    ),
+    "forbidden": Words(
+        403, "You may not do this", "Your role does not allow this step.",
+        "If you need it, ask the administrators of the service.",
+    ),
+    "forbidden:oneself": Words(
+        403, "Not for yourself", "Nobody acts as the office for their own token.",
+        "Ask a colleague of the registration office.",
+    ),
+    "login-needed": Words(
+        401, "Please log in", "You are not logged in, or your session has ended.",
+        "Log in and go on where you were; it takes less than a minute.",
+    ),
+    "login-refused": Words(
+        401, "The login did not work", "Login name or password is not right.",
+        "Check both and try again. If you forgot your password, ask the help desk.",
+    ),
+    "slow-down": Words(
+        429, "Too many attempts", "There were too many attempts one after the other.",
+        "Nothing is blocked. Please try again in {wait}.",
+    ),
+    "certificate-refused": Words(
+        403, "Your certificate was not accepted",
+        "The certificate that your browser showed cannot be used here ({rule}).",
+        "Plug in the token that the registration office gave you and start the browser again. "
+        "If that does not help, show this page to the help desk.",
+    ),
+    "certificate-refused:none": Words(
+        403, "No certificate was shown", "Your browser did not show a certificate.",
+        "Plug in your token, start the browser again, choose your certificate and type your PIN.",
+    ),
+    "certificate-refused:revoked": Words(
+        403, "Your certificate was revoked", "The certificate on this token is no longer valid.",
+        _OFFICE,
+    ),
+    "certificate-refused:expired": Words(
+        403, "Your certificate has expired", "The certificate on this token is out of date.",
+        _OFFICE,
+    ),
+    "certificate-refused:not-enrolled": Words(
+        403, "This certificate is not known here",
+        "The certificate is valid, but it is not the one enrolled for your token.",
+        "Use the token that the registration office gave you last, or ask the help desk.",
+    ),
+    # --- profile
+    "profile-refused": Words(
+        422, "Some questions or answers cannot be used", "Nothing has been saved yet.",
+        "Each problem is named below; change these fields and save again.",
+    ),
+    "no-profile": Words(
+        409, "You have not registered any questions",
+        "A reset by yourself needs questions that you registered while your token worked.",
+        _OFFICE,
+    ),
+    "no-profile:recovery-address": Words(
+        409, "Your recovery address is not confirmed",
+        "A reset by yourself needs a recovery address that you confirmed while your token worked.",
+        _OFFICE,
+    ),
+    # --- a reset
+    "self-service-blocked": Words(
+        403, "Self-service is blocked for you",
+        "The answers to your questions were wrong too often.", _OFFICE,
+    ),
+    "no-token": Words(
+        409, "No token is registered for you", "The register knows no token of yours in use.",
+        "Ask the registration office; have the number printed on your token at hand.",
+    ),
+    "token-choice-needed": Words(
+        409, "Which token is it?", "You have more than one token.",
+        "Choose the one that is blocked; its number is printed on it.",
+    ),
+    "no-approver": Words(
+        409, "Nobody can approve this for you",
+        "The directory names nobody who may approve your reset.",
+        "Ask your secretariat to enter your supervisor; until then only the registration office "
+        "can help, in person.",
+    ),
+    "no-approver:not-named": Words(
+        403, "This is not yours to approve",
+        "Only the supervisor, the leave representative or their delegate may see this request.",
+        "If you should be one of them, ask the holder's secretariat to correct the directory.",
+    ),
+    "too-many-requests": Words(
+        429, "Too many requests today",
+        "You opened {limit} requests within {hours} hours; more are not possible.",
+        "Try again tomorrow, or go to the registration office in person.",
+    ),
+    "state-conflict": Words(
+        409, "This step is already over", "The request has moved on in the meantime.",
+        "Open the request again: it shows where it stands and what comes next.",
+    ),
+    "proofs-missing": Words(
+        409, "A step is missing before this one", "Not all earlier steps are done, or one is old.",
+        "Open the request again: it shows the step that is needed now.",
+    ),
+    "answers-wrong": Words(
+        403, "The answers do not all match",
+        "At least one of the answers differs from what you registered. "
+        "Tries left: {rounds_left}.",
+        "Capitals, blanks and accents do not matter. Check the spelling and answer all again.",
+    ),
+    "answers-wrong:0": Words(
+        403, "Self-service is now blocked for you", "The answers were wrong too often.", _OFFICE,
+    ),
+    "code-wrong": Words(
+        403, "The code is not right", "This is not the code of the newest mail. "
+        "Tries left: {tries_left}.", "Compare it with the newest mail and type it again.",
+    ),
+    "code-dead": Words(
+        410, "This code can no longer be used", "Each code is good once and for a short time.",
+        "Have a new code sent; it arrives within about two minutes.",
+    ),
+    "code-dead:expired": Words(
+        410, "The code is too old", "The time of this code is over.",
+        "Have a new code sent; it arrives within about two minutes.",
+    ),
+    "code-dead:tries": Words(
+        410, "The code was wrong too often", "No more tries are left, so this was ended.",
+        "Go to the start page and begin again, or ask the registration office.",
+    ),
+    "code-dead:none": Words(
+        410, "No code is open", "No code was sent yet, or a newer one replaced it.",
+        "Have a code sent, or use the one of the newest mail.",
+    ),
+    "code-sends-spent": Words(
+        429, "No more codes for now", "As many codes were sent as are allowed in one hour.",
+        "Look into your mailbox and its spam folder, or ask for a new code in {wait}.",
+    ),
+    # --- approval
+    "signature-refused": Words(
+        422, "The signature was not accepted",
+        "The file is no valid signature over this statement ({rule}). Nothing was approved.",
+        "Download the statement again, sign exactly that file with your own token and upload "
+        "the signature.",
+    ),
+    "signature-refused:signer": Words(
+        422, "Signed by somebody else", "The signature is not yours. Nothing was approved.",
+        "Sign the statement with your own token and upload that signature.",
+    ),
+    "signature-refused:size": Words(
+        422, "The file is too large for a signature", "The file is empty or above 64 KiB.",
+        "Choose the signature file (often .p7s), not the document.",
+    ),
+    "self-approval": Words(
+        403, "Not for yourself", "Nobody can approve the reset of their own token.",
+        "Another person whom the directory names has to do it.",
+    ),
+    "statement-refused": Words(
+        409, "The statement is no longer valid", "Its time is over, or it was not meant for this.",
+        "The holder can start a new request at any time.",
+    ),
+    # --- helper and custody
+    "pairing-code-refused": Words(
+        403, "The pairing code was not accepted",
+        "It is wrong, used or too old.", "Reload the page: it shows the code that is good now.",
+    ),
+    "job-refused": Words(
+        403, "This run of the helper is over",
+        "The run has ended, or this is not the helper that began it.",
+        "Reload the page and start the helper again with the new code.",
+    ),
+    "wrong-token": Words(
+        409, "This is another token",
+        "The request is for token {expected}, but {found} is plugged in. Nothing was changed.",
+        "Plug in the right token and start the helper again.",
+    ),
+    "lease-running": Words(
+        409, "Another run is still busy", "Another run of the helper works on this token.",
+        "Wait {wait}, then start the helper again.",
+    ),
+    "stale-report": Words(
+        409, "A newer run has taken over", "This report belongs to an earlier run.",
+        "Look at the request's page: it shows what counts now.",
+    ),
+    "operation-unresolved": Words(
+        409, "An earlier reset of this token is still open",
+        "What happened on token {serial} is not known for certain yet.",
+        "Open the earlier request below your tokens and go on there, or ask the registration "
+        "office.",
+    ),
+    "office-only": Words(
+        409, "The registration office has to go on",
+        "This token cannot be reset from here any more. Nothing more was changed on it.", _OFFICE,
+    ),
+    "release-refused": Words(
+        503, "The token's unlock code was not released",
+        "The protected part of the service refused to go on ({rule}).",
+        "Wait a quarter of an hour and try again; if it is still refused, tell the help desk.",
+    ),
+    "escrow-damaged": Words(
+        409, "This token's unlock code cannot be read",
+        "The stored unlock code of this token is damaged. Your token was not changed.", _OFFICE,
+    ),
+    "audit-broken": Words(
+        500, "The service has stopped for safety", "Its log does not fit together.",
+        "Please tell the help desk; nothing can be reset until it is cleared up.",
+    ),
+    # --- what the service stands on
+    "unavailable": Words(
+        503, "The service is not complete right now",
+        "A part of the service ({part}) does not answer. Nothing was changed.",
+        "Please try again in about 5 minutes. If it is urgent, go to the registration office.",
+    ),
+    "busy": Words(
+        503, "Very many people are here right now", "Your step could not be taken at once.",
+        _LATER,
+    ),
+    # --- not of the flows: what the web server itself refuses
+    "bad-request": Words(
+        400, "This could not be understood", "The browser sent something unexpected.", _AGAIN
+    ),
+    "method-not-allowed": Words(
+        405, "Not in this way", "This address cannot be called in this way.",
+        "Go to the start page and choose the step there.",
+    ),
+    "too-large": Words(
+        413, "That is too large", "More was sent than this step can take. Nothing was changed.",
+        "Shorten the text or choose a smaller file (at most 64 KiB).",
+    ),
+    "unsupported-type": Words(
+        415, "Wrong kind of content", "This address takes only application/json.",
+        "Send the Content-Type application/json.",
+    ),
+    "page-too-old": Words(
+        400, "The page was open too long",
+        "For your safety the form was not accepted. Nothing was changed.",
+        "Go back, reload the page and try again. Cookies must be allowed for this site.",
+    ),
+    "internal": Words(
+        500, "Something went wrong on our side",
+        "The service met an error that was not foreseen. It was recorded as number {reference}.",
+        "Try again in a few minutes. If it happens again, tell the help desk the number.",
+    ),
+}  # fmt: skip
+
+# What a field needs, by the rule that its value broke; ``{limit}`` from the problem's data.
+RULES: Mapping[str, str] = {
+    "empty": "Please fill this in.",
+    "too-long": "This is too long.",
+    "too-large": "This file is too large (at most {limit} KiB).",
+    "twice": "This was sent twice; send it once.",
+    "characters": "This holds characters that cannot be used.",
+    "digits": "The code has {limit} digits.",
+    "nothing-pending": "No address waits to be confirmed.",
+    "serial": "This is not the number of a token.",
+    "search": "Type at least two characters.",
+    "two-ids": "Choose the two different kinds of photo id that you saw.",
+    "self": "You cannot stand in for yourself.",
+    "unknown": "Nobody with this UID is known.",
+    "period": "The last day must not lie before the first or in the past; at most {limit} days.",
+    "date": "Write the date as year-month-day, for example 2030-01-31.",
+    "address": "This is not one e-mail address.",
+    "same-mailbox": "Your login opens this mailbox too. Use a private address elsewhere.",
+    "too-few": "At least {limit} questions are needed.",
+    "own-too-short": "Choose a question, or write your own with at least 10 letters.",
+    "question-twice": "This question is chosen twice.",
+    "too-many-own": "Too many questions of your own; choose this one from the list.",
+    "too-short": "The answer is too short; use more letters or digits.",
+    "pattern": "This answer is a simple pattern and easy to guess.",
+    "too-common": "Too many people give this answer; it is easy to guess.",
+    "in-question": "The answer is part of the question.",
+    "about-you": "The answer is your name, login or mail address; others know those.",
+    "answer-twice": "Two answers are the same; give each question its own.",
+    "answer": "Please type an answer with letters or digits.",
+    "count": "Please answer all {limit} questions.",
+}
+
+LABELS: Mapping[str, str] = {
+    "pid": "Login name (PID)",
+    "password": "Password",
+    "token": "Token",
+    "reason": "Reason",
+    "code": "Code",
+    "recovery-address": "Recovery address",
+    "signature": "Signature file",
+    "delegate": "Person who stands in",
+    "starts": "First day",
+    "ends": "Last day",
+    "q": "Search",
+    "ids": "Photo ids",
+    "question": "Question",
+    "answer": "Answer",
+}
+
+NOTICES: Mapping[str, str] = {
+    "logged-out": "You are logged out.",
+    "session-ended": "Your session has ended. Nothing was changed. Log in to go on.",
+    "moved-on": "That step was already done. This is where your request stands now.",
+    "step-needed": "One step is needed first; it is shown below.",
+    "profile-changed": "Your questions were changed after this request was opened. "
+    "Cancel it and start again.",
+    "answers-right": "Your answers are right.",
+    "code-sent": "A code is on its way; it usually arrives within two minutes.",
+    "code-right": "The code is right.",
+    "cancelled": "The request is cancelled. Nothing was changed on your token.",
+    "profile-saved": "Your questions are saved.",
+    "address-confirmed": "Your recovery address is confirmed.",
+    "profile-deleted": "Your questions and your recovery address are deleted.",
+    "approved": "Thank you: the request is approved. The holder was told by mail.",
+    "denied": "The request is denied. The holder was told by mail.",
+    "delegated": "The delegation is granted. The person was told by mail.",
+    "revoked": "The delegation has ended.",
+    "check-recorded": "The check of identity is recorded.",
+    "block-lifted": "The block is lifted. The person was told by mail.",
+}

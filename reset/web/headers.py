@@ -1,0 +1,70 @@
+"""Which requests are answered at all, and the headers of every answer."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import BadRequest
+
+from reset.web.site import site
+
+_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # not no-referrer: browsers would then send "Origin: null" with our own forms
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def install(app: Flask) -> None:
+    """Put the checks before, and the headers after, every request of ``app``."""
+    app.before_request(check_host)
+    app.before_request(check_origin)
+    app.after_request(add)
+
+
+def check_host() -> None:
+    """Only the site's own name is answered (peer failure 21).
+
+    Probes ask by address; they get a page without any address in it.
+    """
+    if request.blueprint == "health":
+        return
+    given = request.environ.get("HTTP_HOST", "").lower().removesuffix(":443")
+    if given != site().host:
+        raise BadRequest("host")
+
+
+def check_origin() -> None:
+    """A change may come only from our own pages; browsers say where it comes from.
+
+    This stands beside the form token and replaces Flask-WTF's look at ``Referer``, which some
+    proxies remove.
+    """
+    if request.method in _SAFE:
+        return
+    origin = request.headers.get("Origin")
+    fetched = request.headers.get("Sec-Fetch-Site", "none")
+    if origin not in (None, site().origin) or fetched not in ("same-origin", "none"):
+        raise CSRFError("origin")
+
+
+def add(response: Response) -> Response:
+    """The security headers; what is not a static file is never kept by a cache."""
+    response.headers.extend({n: v for n, v in _HEADERS.items() if n not in response.headers})
+    if request.endpoint == "static" and response.status_code in (200, 304):
+        response.headers["Cache-Control"] = "public, max-age=3600"
+    else:
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Vary"] = "Accept, Cookie"
+    return response

@@ -1,0 +1,210 @@
+"""Web sessions: the cookie holds a random id, the database the rest.
+
+Rules (ASVS 7, threats T22):
+
+1. All storing is explicit (``begin``, ``renew``, ``end``); sending a response does no IO.
+2. Every step up (login, answers right, code right) gets a new identifier; the old row is gone.
+3. A visitor who is not logged in costs no row: the cookie carries the form token alone. The
+   ``__Host-`` prefix keeps any other host from planting one.
+4. On the certificate site the person comes from the TLS connection of this very request; the
+   session only carries the form token and is bound to that certificate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import ssl
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from flask import Flask, Request, Response, g, request, session
+from flask.sessions import SessionInterface, SessionMixin
+from flask_login import LoginManager, current_user, login_user
+
+from reset.core.identities import Person
+from reset.errors import CertificateRefused, LoginNeeded
+from reset.ports import Session
+from reset.web.site import SiteName, flows, site
+
+_VISITOR = re.compile(r"visitor-([0-9a-f]{40})")
+_STORED = re.compile(r"[0-9a-f]{64}")
+_FORM_TOKEN = "csrf_token"  # noqa: S105  Flask-WTF's name in the session
+
+
+class WebSession(dict[str, Any], SessionMixin):
+    """The session of one request. ``cookie``: as the browser sent it; ``row``: once loaded;
+    ``send``: the cookie to set, empty to delete it, None to leave it."""
+
+    def __init__(self, cookie: str) -> None:
+        super().__init__()
+        self.cookie = cookie
+        self.row: Session | None = None
+        self.send: str | None = None
+
+
+class CookieSessions(SessionInterface):
+    """Reads and sets the cookie of one site, nothing else."""
+
+    def __init__(self, name: SiteName) -> None:
+        self._cookie = f"__Host-{name}"
+        self._same_site: Literal["Lax", "Strict"] = "Lax" if name == "public" else "Strict"
+
+    def open_session(self, app: Flask, request: Request) -> WebSession:
+        """An empty session; ``load`` fills it where a view needs one."""
+        return WebSession(request.cookies.get(self._cookie, ""))
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set or delete the cookie."""
+        value = cast(WebSession, session).send
+        if value is None and _FORM_TOKEN in session and cast(WebSession, session).row is None:
+            value = f"visitor-{session[_FORM_TOKEN]}"
+            if value == cast(WebSession, session).cookie:
+                return
+        if value is None:
+            return
+        response.set_cookie(
+            self._cookie, value, max_age=None if value else 0, path="/", secure=True,
+            httponly=True, samesite=self._same_site,
+        )  # fmt: skip
+
+
+class Visitor:
+    """A person as Flask-Login wants one."""
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+
+    def get_id(self) -> str:
+        """The UID, which is never re-used."""
+        return self.person.uid
+
+
+def install(app: Flask) -> None:
+    """Put sessions and Flask-Login on ``app``; only the session ever logs anybody in."""
+    manager = LoginManager()
+    manager.init_app(app, add_context_processor=False)
+    manager.session_protection = None
+    manager.user_loader(_visitor)
+    manager._load_user_from_remember_cookie = lambda cookie: None
+
+
+def _visitor(uid: str) -> Visitor | None:
+    found = flows().login.person(uid)
+    return Visitor(found) if found else None
+
+
+def load() -> None:
+    """Find out who makes this request: sets ``g.person``, on the certificate site ``g.token``.
+
+    Raises ``CertificateRefused``, ``Unavailable``.
+    """
+    if site().name == "certificate":
+        _load_certificate()
+    else:
+        _load_public()
+
+
+def _load_public() -> None:
+    visitor = _VISITOR.fullmatch(_web().cookie)
+    if visitor:
+        session[_FORM_TOKEN] = visitor[1]
+    elif _restore():
+        g.person = current_user.person if current_user.is_authenticated else None
+
+
+def _load_certificate() -> None:
+    certificate = _peer_certificate()
+    login = flows().login.with_certificate(certificate)
+    g.person, g.token = login.person, login.token
+    bound = hashlib.sha256(certificate).hexdigest()
+    row = _restore()
+    if row and row.uid == login.person.uid and session.get("certificate") == bound:
+        return
+    session.clear()
+    session["certificate"] = bound
+    _begin(login.person.uid)
+    flows().login.note_certificate(login, address())
+
+
+def _peer_certificate() -> bytes:
+    """The DER of the TLS connection's client certificate; a header is never looked at."""
+    for name in ("werkzeug.socket", "gunicorn.socket"):
+        connection = request.environ.get(name)
+        if isinstance(connection, ssl.SSLSocket):
+            certificate = connection.getpeercert(True)
+            if certificate:
+                return certificate
+    raise CertificateRefused(rule="none")
+
+
+def _restore() -> Session | None:
+    web = _web()
+    if not _STORED.fullmatch(web.cookie):
+        return None
+    web.row = flows().sessions.load(web.cookie, site().name)
+    if web.row:
+        session.update(json.loads(web.row.data))
+        if "refresh" not in request.args:  # a page that reloads itself is no sign of a person
+            flows().sessions.touch(web.row)
+    return web.row
+
+
+def begin(person: Person) -> None:
+    """Log ``person`` in under a new identifier; the session before is worth nothing."""
+    session.clear()
+    login_user(Visitor(person))
+    _begin(person.uid)
+
+
+def _begin(uid: str) -> None:
+    session[_FORM_TOKEN] = secrets.token_hex(20)
+    _store(uid, None)
+
+
+def renew() -> None:
+    """Give a stored session a new identifier after a step up; its absolute age goes on."""
+    row = _web().row
+    if row is None:
+        raise RuntimeError("only a stored session can be renewed")
+    _store(row.uid, row.created_at)
+
+
+def _store(uid: str, created_at: datetime | None) -> None:
+    web = _web()
+    if _STORED.fullmatch(web.cookie):
+        flows().sessions.end(web.cookie)
+    web.send = flows().sessions.save(None, site().name, uid, json.dumps(dict(web)), created_at)
+
+
+def end() -> None:
+    """Log out: the row is deleted, the cookie too."""
+    web = _web()
+    if web.row:
+        flows().sessions.end(web.cookie)
+        flows().login.note_logout(web.row.uid)
+    session.clear()
+    web.row, web.send = None, ""
+
+
+def login_at() -> datetime:
+    """When the password of this session was given: a session begins with the login."""
+    row = _web().row
+    if row is None:
+        raise LoginNeeded
+    return row.created_at
+
+
+def address() -> str:
+    """The client's network address; empty behind a unix socket without a trusted proxy."""
+    return request.remote_addr or "unknown"
+
+
+def _web() -> WebSession:
+    return cast(WebSession, session._get_current_object())  # type: ignore[attr-defined]

@@ -1,0 +1,358 @@
+"""SO PINs are never lost and their tries never burnt (promise 3, S1.25-S1.29, R1-R9).
+
+The machine below plays orders, faults and reports in any sequence against a model of a token that
+counts wrong SO PINs and blocks after 15 (S1.19).
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pkcs11_driver import wire
+from reset.core import custody
+from reset.core.custody import Event, Operation, State, advance, affordable, candidates, tries_after
+from reset.core.policy import HARD_SO_LIMIT, Policy
+from reset.errors import StateConflict
+
+STATES = typing.get_args(State)
+EVENTS = typing.get_args(Event)
+
+EXPECTED = {
+    "intent": {"send": "sent", "budget-over": "office"},
+    "sent": {"lease-over": "unknown", "proven": "done", "open": "unknown", "refused": "office"},
+    "unknown": {
+        "send": "sent",
+        "budget-over": "office",
+        "proven": "done",
+        "open": "unknown",
+        "refused": "office",
+    },
+    # a report that comes late is still heard
+    "office": {"proven": "done", "open": "office", "refused": "office"},
+    "done": {},
+}
+
+
+def operation(**changed: typing.Any) -> Operation:
+    base = Operation("op", "request", "approval", "A1", "intent", 4, 5)
+    return replace(base, **changed)
+
+
+def test_the_expectation_speaks_of_every_state_and_event() -> None:
+    assert set(EXPECTED) == set(STATES)
+    assert {event for row in EXPECTED.values() for event in row} == set(EVENTS)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_state_with_every_event(state: State, event: Event) -> None:
+    if event in EXPECTED[state]:
+        assert advance(state, event) == EXPECTED[state][event]
+        return
+    with pytest.raises(StateConflict) as caught:
+        advance(state, event)
+    assert caught.value.data == {"state": state, "event": event}
+
+
+def test_only_done_is_resolved() -> None:
+    """One unresolved operation per token: until it is done, nothing else happens on it (R9)."""
+    assert {state for state in STATES if state != "done"} == custody.UNRESOLVED
+
+
+def test_every_outcome_of_the_helper_has_a_meaning_and_only_done_is_proven() -> None:
+    """R7: whatever is not a proven end or a refused SO PIN leaves the outcome open."""
+    told = set(typing.get_args(wire.Outcome)) - {"signed"}
+    assert set(custody.OUTCOMES) == told
+    assert {o for o, event in custody.OUTCOMES.items() if event == "proven"} == {"done"}
+    refused = {o for o, event in custody.OUTCOMES.items() if event == "refused"}
+    assert refused == {"so-pin-refused", "so-pin-locked"}
+    assert set(custody.OUTCOMES.values()) <= {"proven", "open", "refused"}
+
+
+# --- candidates and budget -------------------------------------------------------------
+def test_the_first_order_tries_the_active_so_pin_only() -> None:
+    assert candidates(operation(epoch=0)) == (4,)
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 15))
+def test_a_resumed_order_tries_pending_then_active(epoch: int, active: int, spent: int) -> None:
+    """R1, R8: never a third candidate, and pending first: SetPIN may have happened."""
+    op = operation(
+        epoch=epoch, active_version=active, pending_version=active + 1, tries_spent=spent
+    )
+    assert candidates(op) == (active + 1, active)
+
+
+@given(st.integers(0, 20), st.integers(0, 15), st.integers(3, 10))
+def test_an_order_is_affordable_while_all_its_tries_fit(epoch: int, spent: int, limit: int) -> None:
+    """R3, S1.28: reserved before it leaves, so the whole order must fit."""
+    tries = 1 if epoch == 0 else 2
+    op = operation(epoch=epoch, tries_spent=spent)
+    assert affordable(op, limit) == (spent + tries <= limit)
+
+
+STEPS = st.lists(
+    st.sampled_from(
+        ["so-login", "so-pin-incorrect", "user-pin-set", "so-pin-unclear", "so-pin-proven", "x", ""]
+    ),
+    max_size=6,
+).map(tuple)
+
+
+@given(st.integers(0, 15), st.integers(0, 9), STEPS)
+def test_only_a_login_that_worked_gives_tries_back(
+    spent: int, epoch: int, steps: tuple[str, ...]
+) -> None:
+    """S1.25, R3: anything else may have burnt a try on the token without a trace."""
+    left = tries_after(operation(tries_spent=spent, epoch=epoch), steps)
+    assert left == (0 if "so-login" in steps else spent)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (),  # the device died in C_Login: perhaps after it had counted
+        ("so-pin-incorrect",),  # the first SO PIN was wrong, the device died at the second
+        ("so-pin-incorrect", "so-pin-incorrect"),
+        ("so-login-refused",),
+    ],
+)
+def test_a_report_without_a_good_login_leaves_the_debit(steps: tuple[str, ...]) -> None:
+    assert tries_after(operation(tries_spent=3, epoch=2), steps) == 3
+
+
+# --- the whole protocol against a model token --------------------------------------------
+class Died(Exception):
+    """The device or the helper died at this call; its effect may have happened."""
+
+
+class Incorrect(Exception):
+    pass
+
+
+FAULTS = st.dictionaries(
+    st.sampled_from(
+        ["login-0", "login-1", "init", "prove", "login-again", "set", "login-next", "report"]
+    ),
+    st.sampled_from(["before", "after"]),
+    max_size=3,
+)
+
+
+@dataclass
+class ModelToken:
+    """A token with an SO PIN (named by its version) and the counter of S1.19, S1.25."""
+
+    so_pin: int
+    wrong: int = 0
+    most: int = 0
+
+    def login(self, so_pin: int) -> None:
+        assert self.wrong < HARD_SO_LIMIT, "the token is dead"
+        if so_pin != self.so_pin:
+            self.wrong += 1
+            self.most = max(self.most, self.wrong)
+            raise Incorrect
+        self.wrong = 0
+
+
+@dataclass
+class Run:
+    """One run of the helper: the calls of the driver in its order, with faults."""
+
+    token: ModelToken
+    faults: dict[str, str]
+
+    def call(self, name: str, effect: typing.Callable[[], None] = lambda: None) -> None:
+        if self.faults.get(name) == "before":
+            raise Died
+        try:
+            effect()
+        finally:
+            if self.faults.get(name) == "after":
+                raise Died
+
+    def order(self, tried: tuple[int, ...], following: int) -> tuple[str, tuple[str, ...]]:
+        """Outcome and steps as the helper reports them."""
+        steps: list[str] = []
+        for index, so_pin in enumerate(tried):
+            try:
+                self.call(f"login-{index}", partial(self.token.login, so_pin))
+            except Incorrect:
+                steps.append("so-pin-incorrect")
+                continue
+            except Died:
+                return "untouched", tuple(steps)
+            steps.append("so-login")
+            return self.change(so_pin, following, steps), tuple(steps)
+        return "so-pin-refused", tuple(steps)
+
+    def change(self, so_pin: int, following: int, steps: list[str]) -> str:
+        try:
+            self.call("init")
+            steps.append("user-pin-set")
+            self.call("prove")
+        except Died:
+            return "unknown"
+        if so_pin == following:
+            return "done"
+        try:
+            self.call("login-again", partial(self.token.login, so_pin))
+        except Died:
+            return "rotation-due"
+        try:
+            self.call("set", partial(setattr, self.token, "so_pin", following))
+            steps.append("so-pin-set")
+        except Died:
+            steps.append("so-pin-unclear")
+        try:
+            self.call("login-next", partial(self.token.login, following))
+        except (Died, Incorrect):
+            return "unknown"
+        steps.append("so-pin-proven")
+        return "done"  # the login shows it, whatever SetPIN said
+
+
+class Protocol(RuleBasedStateMachine):
+    """Any sequence of orders, faults, lost and late reports; every request ends somewhere."""
+
+    limit = Policy().so_tries
+
+    @initialize()
+    def enrolled(self) -> None:
+        self.token = ModelToken(so_pin=1)
+        self.op = operation(active_version=1, pending_version=2)
+        self.report: tuple[int, str, tuple[str, ...]] | None = None
+        self.fruitless = 0
+        self.was_done = False
+
+    @precondition(lambda self: self.op.state in ("intent", "unknown"))
+    @rule(faults=FAULTS)
+    def order(self, faults: dict[str, str]) -> None:
+        if not affordable(self.op, self.limit):
+            self.op = replace(self.op, state=advance(self.op.state, "budget-over"))
+            return
+        tried = candidates(self.op)
+        assert len(tried) <= 2
+        self.op = replace(
+            self.op,
+            state=advance(self.op.state, "send"),
+            tries_spent=self.op.tries_spent + len(tried),
+            epoch=self.op.epoch + 1,
+        )
+        self.fruitless += 1
+        outcome, steps = Run(self.token, faults).order(tried, self.op.pending_version)
+        self.report = None if "report" in faults else (self.op.epoch, outcome, steps)
+
+    @precondition(lambda self: self.op.state == "sent")
+    @rule()
+    def order_lost_on_the_way(self) -> None:
+        self.op = replace(self.op, state=advance(self.op.state, "lease-over"))
+
+    @precondition(lambda self: self.report is not None and self.op.state != "done")
+    @rule()
+    def report_arrives(self) -> None:
+        assert self.report is not None
+        epoch, outcome, steps = self.report
+        if epoch != self.op.epoch or self.op.state == "intent":
+            return  # R5: not the epoch in force
+        event = custody.OUTCOMES[outcome]
+        # the service is the only one who changes this token: one of the two always fits
+        assert event != "refused"
+        before = self.op
+        self.op = replace(
+            before,
+            state=advance(before.state, event),
+            tries_spent=tries_after(before, steps),
+        )
+        if "so-login" in steps:
+            self.fruitless = 0
+
+    @precondition(lambda self: self.op.state == "office")
+    @rule()
+    def no_order_leaves_office(self) -> None:
+        with pytest.raises(StateConflict):
+            advance(self.op.state, "send")
+
+    @precondition(lambda self: self.op.state == "done")
+    @rule()
+    def next_reset(self) -> None:
+        active = self.op.pending_version
+        self.op = operation(active_version=active, pending_version=active + 1)
+        self.report, self.fruitless, self.was_done = None, 0, False
+
+    @precondition(lambda self: self.op.state == "done")
+    @rule(event=st.sampled_from(EVENTS))
+    def nothing_leaves_done(self, event: Event) -> None:
+        with pytest.raises(StateConflict):
+            advance(self.op.state, event)
+
+    @invariant()
+    def the_so_pin_is_known(self) -> None:
+        if self.op.state == "done":
+            assert self.token.so_pin == self.op.pending_version
+        assert self.token.so_pin in (self.op.active_version, self.op.pending_version)
+
+    @invariant()
+    def tries_are_never_burnt(self) -> None:
+        assert self.token.most <= self.limit
+
+    @invariant()
+    def orders_are_bounded(self) -> None:
+        # 1 + 2 + 2 + 2 tries: then people go on
+        assert self.fruitless <= 4
+
+    def teardown(self) -> None:
+        """Once the faults stop, one order ends it."""
+        if self.op.state == "sent":
+            self.order_lost_on_the_way()
+        if self.op.state in ("intent", "unknown"):
+            self.order({})
+        if self.op.state == "sent":
+            self.report_arrives()
+        assert self.op.state in ("done", "office")
+        self.the_so_pin_is_known()
+        self.tries_are_never_burnt()
+
+
+def test_any_sequence_of_orders_faults_and_reports() -> None:
+    """I1-I3 of the rotation protocol, with the default limit of 7 (S1.28)."""
+    run_state_machine_as_test(
+        Protocol,
+        settings=settings(max_examples=100, stateful_step_count=25, deadline=None),
+    )
+
+
+@given(st.lists(FAULTS, max_size=30), st.integers(3, 10))
+def test_with_any_acceptable_limit_the_office_keeps_its_tries(
+    runs: list[dict[str, str]], limit: int
+) -> None:
+    """S1.28: orders whose reports are all lost stop in time, and the office can go on."""
+    assert Policy(so_tries=limit).problems() == []
+    token, op = ModelToken(so_pin=1), operation(active_version=1, pending_version=2)
+    orders = 0
+    for faults in runs:
+        if not affordable(op, limit):
+            break
+        tried = candidates(op)
+        Run(token, faults).order(tried, 2)
+        op = replace(op, epoch=op.epoch + 1, tries_spent=op.tries_spent + len(tried))
+        orders += 1
+    assert orders <= 1 + (limit - 1) // 2
+    assert token.most <= limit
+    assert HARD_SO_LIMIT - token.most >= 5
+    assert token.so_pin in (1, 2)

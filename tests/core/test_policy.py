@@ -1,0 +1,164 @@
+"""Every limit has a default that holds and a range; nothing is configurable below a signature."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkcs11_driver.wire import PinRules
+from reset.core.assurance import METHODS, Proof, standing
+from reset.core.policy import HARD_SO_LIMIT, Policy
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+AGES = [f.name for f in fields(Policy) if isinstance(getattr(Policy(), f.name), timedelta)]
+LOGIN_SLOW_AFTER = "login_slow_after"  # any value slows down; none opens anything
+
+
+def test_the_defaults_are_acceptable() -> None:
+    assert Policy().problems() == []
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    p = Policy()
+    assert (p.questions_minimum, p.questions_asked, p.failed_rounds) == (5, 3, 3)
+    assert (p.code_digits, p.code_age, p.code_tries) == (8, timedelta(minutes=10), 5)
+    assert (p.code_sends_per_hour, p.approval_age) == (3, timedelta(hours=72))
+    assert (p.pin.minimum, p.pin.classes, set(p.pin.forbidden)) == (8, 3, set("}]="))
+    assert (p.so_tries, HARD_SO_LIMIT, p.level) == (7, 15, 3)
+    assert (p.session_idle, p.session_absolute) == (timedelta(minutes=15), timedelta(hours=8))
+
+
+BAD: list[tuple[str, Any]] = [
+    ("level", 0),
+    ("level", 2),
+    ("level", 4),  # no set of proofs would be enough
+    ("questions_asked", 2),
+    ("questions_minimum", 3),
+    ("own_questions_maximum", -1),
+    ("answer_minimum", 2),
+    ("failed_rounds", 0),
+    ("failed_rounds", 11),
+    ("code_digits", 7),
+    ("code_digits", 13),
+    ("code_age", timedelta(minutes=61)),
+    ("code_tries", 0),
+    ("code_tries", 11),
+    ("code_sends_per_hour", 0),
+    ("code_sends_per_hour", 11),
+    ("pairing_age", timedelta(minutes=61)),
+    ("pairing_tries", 0),
+    ("pairing_tries", 11),
+    ("requests_per_day", 0),
+    ("so_tries", 2),
+    ("so_tries", 11),
+    ("so_tries", 15),
+    ("lease", timedelta(seconds=29)),
+    ("lease", timedelta(minutes=11)),
+    ("releases_per_hour", 0),
+    ("releases_per_approval", 0),
+    ("session_idle", timedelta(hours=9)),
+    ("session_absolute", timedelta(hours=13)),
+    *((name, timedelta()) for name in AGES),
+    *((name, -timedelta(seconds=1)) for name in AGES),
+]
+BAD_PIN = [
+    ("minimum", 7),
+    ("maximum", 7),
+    ("classes", 2),
+    ("classes", 5),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_value_is_named(name: str, value: Any) -> None:
+    lines = replace(Policy(), **{name: value}).problems()
+    assert any(line.startswith(f"{name}: ") for line in lines)
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_PIN)
+def test_a_bad_pin_rule_is_named(name: str, value: Any) -> None:
+    lines = Policy(pin=replace(PinRules(), **{name: value})).problems()
+    assert any(line.startswith(f"pin.{name}: ") for line in lines)
+
+
+def test_every_limit_has_a_bad_value() -> None:
+    checked = {name for name, _ in BAD} | {"pin", LOGIN_SLOW_AFTER}
+    assert checked == {f.name for f in fields(Policy)}
+
+
+def test_every_problem_is_told_at_once() -> None:
+    lines = Policy(level=1, code_digits=1, so_tries=99, lease=timedelta()).problems()
+    named = {line.partition(":")[0] for line in lines}
+    assert {"level", "code_digits", "so_tries", "lease"} <= named
+
+
+def test_a_policy_cannot_be_changed_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Policy().level = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("questions_minimum", 4),
+        ("code_age", timedelta(hours=1)),
+        ("so_tries", 3),
+        ("so_tries", 10),
+        ("code_tries", 1),
+        ("own_questions_maximum", 0),
+        ("lease", timedelta(seconds=30)),
+    ],
+)
+def test_the_edges_of_the_ranges_are_acceptable(name: str, value: Any) -> None:
+    assert replace(Policy(), **{name: value}).problems() == []
+
+
+def test_all_four_classes_may_be_asked_for() -> None:
+    assert Policy(pin=PinRules(classes=4, minimum=12)).problems() == []
+
+
+# --- nothing below "another person signed" ------------------------------------------------
+values: dict[type, st.SearchStrategy[Any]] = {
+    int: st.integers(-3, 20),
+    timedelta: st.timedeltas(-2 * DAY, 40 * DAY),
+    PinRules: st.just(PinRules()),
+}
+policies = st.fixed_dictionaries(
+    {f.name: values[type(getattr(Policy(), f.name))] for f in fields(Policy)}
+).map(lambda chosen: Policy(**chosen))
+moments = st.integers(-10, 60 * 24 * 40).map(lambda minutes: NOW - timedelta(minutes=minutes))
+proofs = st.builds(Proof, st.sampled_from(sorted(METHODS)), moments)
+
+
+@given(policies, st.lists(proofs, max_size=10))
+def test_no_policy_at_all_lets_an_so_pin_go_without_an_approval(
+    policy: Policy, shown: list[Proof]
+) -> None:
+    """S1.84, S1.86: not even a policy that would be refused at the start."""
+    alone = [p for p in shown if p.method != "approval"]
+    for gate in (policy.release, policy.resume):
+        assert not standing(gate, alone, NOW).open
+
+
+@given(policies)
+def test_an_acceptable_policy_needs_another_kind_and_another_person(policy: Policy) -> None:
+    if policy.problems():
+        return
+    recent = [Proof(m, NOW) for m in ("password", "answers", "code-mailbox", "approval")]
+    assert not standing(policy.release, recent, NOW).open
+    complete = [*recent, Proof("code-recovery", NOW)]
+    assert standing(policy.ask, [p for p in complete if p.method != "approval"], NOW).open
+    assert standing(policy.release, complete, NOW).open
+
+
+def test_each_state_stands_at_its_gate() -> None:
+    policy = Policy()
+    assert policy.gate("collecting").name == "ask"
+    assert policy.gate("ready").name == "release"
+    assert policy.gate("executing").name == "resume"
