@@ -90,19 +90,9 @@ class Custody:
         with parts.store.write() as uow:
             uow.throttle.clear(f"pairing:{address}")
             uow.tries.give_back(key)
-            if job.kind == "reset":
-                self._check_gate(uow, job)
+            mine = self._take(uow, job.id, claim, _hash(secret))
             token = uow.tokens.get(job.token_serial)
-            claimed = replace(
-                job, claimed_at=now, public_key=claim.public_key, secret_hash=_hash(secret)
-            )
-            if uow.jobs.claim(claimed):
-                facts = {"job": job.id, "request": job.about, "helper": claim.helper_version[:40]}
-                uow.audit.append("helper-claimed", job.uid, facts)
-            elif job.public_key != claim.public_key:
-                uow.audit.append("pairing-code-refused", job.uid, {"job": job.id, "why": "used"})
-                claimed = job
-        if claimed.public_key != claim.public_key:
+        if not mine:
             raise PairingCodeRefused
         return wire.Claimed(
             job=job.id,
@@ -114,6 +104,28 @@ class Custody:
             words=wire.confirmation_words(job.id, claim.public_key),
             key_id=token.key_id if token else "",
         )
+
+    def _take(self, uow: UnitOfWork, job_id: str, claim: wire.Claim, secret_hash: str) -> bool:
+        """Bind the job to the claiming helper; False when it belongs to another one."""
+        job = uow.jobs.get(job_id)
+        assert job is not None
+        if job.claimed_at and job.public_key != claim.public_key:
+            uow.audit.append("pairing-code-refused", job.uid, {"job": job.id, "why": "used"})
+            return False
+        if job.kind == "reset":
+            self._check_gate(uow, job)
+        taken = replace(
+            job,
+            claimed_at=self._parts.clock.now(),
+            public_key=claim.public_key,
+            secret_hash=secret_hash,
+        )
+        if uow.jobs.claim(taken):
+            facts = {"job": job.id, "request": job.about, "helper": claim.helper_version[:40]}
+            uow.audit.append("helper-claimed", job.uid, facts)
+            return True
+        job = uow.jobs.get(job_id)  # again: somebody may have been faster
+        return job is not None and job.public_key == claim.public_key
 
     def _pairing_refused(self, job: Job | None) -> PairingCodeRefused:
         with self._parts.store.write() as uow:

@@ -178,7 +178,11 @@ NEW = f"Fine-{secrets.token_hex(4)}"
 
 @pytest.mark.parametrize(
     ("plugged", "word"),
-    [("supervisor", "serial"), ("nothing", "token"), ("missing.so", "missing.so")],
+    [
+        ("supervisor", "not plugged in"),
+        ("nothing", "not plugged in"),
+        ("missing.so", "missing.so"),
+    ],
 )
 def test_wrong_token_no_token_wrong_module(
     story: Story, code: str, plugged: str, word: str, tmp_path: Path
