@@ -10,13 +10,14 @@ from pathlib import Path
 from flask import Flask
 
 import reset
-from reset.adapters.certificates import CertificateVerifier, TrustStore
+from reset.adapters.certificates import CertificateVerifier
 from reset.adapters.custodian_client import CustodianClient
 from reset.adapters.directory_local import LocalDirectory
 from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
 from reset.adapters.mail_smtp import SmtpMailer
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemClock, SystemRandom
+from reset.adapters.trust import TrustStore
 from reset.config import CustodianSettings, Settings, Trust
 from reset.db import migrate
 from reset.db.store import SqlStore

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reset import bootstrap, config, serving
-from reset.adapters.certificates import CertificateVerifier, TrustStore
+from reset.adapters.certificates import CertificateVerifier
 from reset.adapters.signatures_cms import CmsVerifier
+from reset.adapters.trust import TrustStore
 from reset.db import migrate
 from reset.errors import BadInput, ResetError, SettingsRefused
 

@@ -21,13 +21,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TypeVar
 
-from asn1crypto import pem
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -43,13 +40,11 @@ from pyhanko_certvalidator import (
 from pyhanko_certvalidator.authority import AuthorityWithCert
 from pyhanko_certvalidator.path import ValidationPath
 
+from reset.adapters.trust import Material, TrustStore, extension
 from reset.core.identities import Subject
 from reset.errors import CertificateRefused, SignatureRefused
 
 CERTIFICATE_LIMIT = 16_384  # bytes
-ANCHOR_LIMIT = 16
-INTERMEDIATE_LIMIT = 4  # path building is factorial in CA certificates of one name
-CRL_LIMIT = 32
 RSA_BITS = range(2048, 8193)
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
@@ -81,112 +76,7 @@ _PATH_RULES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-# --- the configured files -------------------------------------------------------------
-@dataclass(frozen=True)
-class Material:
-    """What the files held when they were last read.
-
-    The path builder gets bytes and parses them anew each time: asn1crypto's objects parse
-    lazily, and a thread that sees a half-parsed CRL would miss a revocation.
-    """
-
-    anchors: tuple[bytes, ...]
-    intermediates: tuple[bytes, ...]
-    crls: tuple[bytes, ...]
-    lists: tuple[x509.CertificateRevocationList, ...]
-
-
-class TrustStore:
-    """The institution's anchors, intermediate certificates and CRLs.
-
-    Parameters: ``anchors``, ``crls`` and ``intermediates``, files of PEM blocks or one DER each;
-    anchors and CRLs are never empty; at most 4 intermediates in all.
-    Raises ``CertificateRefused(rule="trust-store")`` with ``file`` and ``why`` (T12).
-    """
-
-    def __init__(
-        self,
-        anchors: Sequence[Path],
-        crls: Sequence[Path],
-        intermediates: Sequence[Path] = (),
-    ) -> None:
-        self._anchors, self._crls = tuple(anchors), tuple(crls)
-        self._intermediates = tuple(intermediates)
-        self._read_last: tuple[tuple[tuple[int, ...], ...], Material] | None = None
-        self.material()
-
-    def material(self) -> Material:
-        """The files' content now; read again if one of them changed.
-
-        Raises ``CertificateRefused(rule="trust-store")``.
-        """
-        stamps = tuple(_stamp(path) for path in (*self._anchors, *self._intermediates, *self._crls))
-        last = self._read_last
-        if last is None or last[0] != stamps:
-            last = (stamps, self._read())
-            self._read_last = last
-        return last[1]
-
-    def _read(self) -> Material:
-        crls = _blocks(self._crls, "X509 CRL", x509.load_der_x509_crl, CRL_LIMIT)
-        anchors = _blocks(self._anchors, "CERTIFICATE", _authority, ANCHOR_LIMIT)
-        intermediates = _blocks(self._intermediates, "CERTIFICATE", _authority, INTERMEDIATE_LIMIT)
-        if not anchors or not crls:
-            raise CertificateRefused(rule="trust-store", file="-", why="no anchor or no CRL")
-        lists = tuple(x509.load_der_x509_crl(der) for der in crls)
-        return Material(anchors, intermediates, crls, lists)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        seen = path.stat()
-    except OSError:
-        raise CertificateRefused(rule="trust-store", file=path.name, why="unreadable") from None
-    return (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-
-
-def _blocks(
-    paths: Sequence[Path], label: str, check: Callable[[bytes], object], limit: int
-) -> tuple[bytes, ...]:
-    found: list[bytes] = []
-    for path in paths:
-        try:
-            raw = path.read_bytes()
-            blocks = pem.unarmor(raw, multiple=True) if pem.detect(raw) else [(label, None, raw)]
-            for kind, _, der in blocks:
-                if kind != label:
-                    raise ValueError(label)
-                check(der)
-                found.append(der)
-        except Exception as error:  # whatever is wrong with a trusted file refuses everybody
-            why = type(error).__name__
-            raise CertificateRefused(rule="trust-store", file=path.name, why=why) from error
-    if len(found) > limit:
-        raise CertificateRefused(rule="trust-store", file=label, why="too-many", limit=limit)
-    return tuple(found)
-
-
-def _authority(der: bytes) -> None:
-    """A trusted certificate that is no CA would vouch for whoever holds its key (CVE-2025-6037)."""
-    certificate = x509.load_der_x509_certificate(der)
-    constraints = extension(certificate, x509.BasicConstraints)
-    usage = extension(certificate, x509.KeyUsage)
-    if not (constraints and constraints.ca and usage and usage.key_cert_sign):
-        raise ValueError("not a CA certificate")
-
-
 # --- one certificate ------------------------------------------------------------------
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-
-
-def extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    """The value of an extension, None without it."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
 def parse(der: bytes) -> x509.Certificate:
     """Read one certificate strictly (RFC 5280 section 4.1, X.690 section 10).
 

@@ -47,8 +47,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkcs11_driver.wire import STATEMENT_OID
-from reset.adapters import certificates
-from reset.adapters.certificates import CertificateVerifier, TrustStore, Usage
+from reset.adapters import certificates, trust
+from reset.adapters.certificates import CertificateVerifier, Usage
+from reset.adapters.trust import TrustStore
 from reset.core.identities import Subject
 from reset.errors import CertificateRefused, SignatureRefused
 
@@ -211,7 +212,7 @@ def _identifiers_of(certificate: x509.Certificate) -> set[bytes]:
     """Both forms of SignerIdentifier for a certificate (RFC 5652 section 5.3), DER."""
     serial = core.Integer(certificate.serial_number).dump()
     found = {parser.emit(0, 1, 16, certificate.issuer.public_bytes() + serial)}
-    key_id = certificates.extension(certificate, x509.SubjectKeyIdentifier)
+    key_id = trust.extension(certificate, x509.SubjectKeyIdentifier)
     return found | ({parser.emit(2, 0, 0, key_id.digest)} if key_id else set())
 
 

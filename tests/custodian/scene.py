@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pkcs11_driver import envelope
 from pkcs11_driver.hsm import SealBroken
 from pkcs11_driver.wire import STATEMENT_OID, Order, order_context
-from reset.adapters.certificates import TrustStore
 from reset.adapters.signatures_cms import CmsVerifier
+from reset.adapters.trust import TrustStore
 from reset.core.approvals import ACTION, DECISION, FORMAT, NOBODY, Statement, render
 from reset.core.policy import Policy
 from reset.custodian.ledger import Ledger
