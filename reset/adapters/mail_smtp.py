@@ -42,10 +42,12 @@ class SmtpMailer:
             message["Message-ID"] = f"<{message_id}@{self._sender.rpartition('@')[2].rstrip('>')}>"
             message["Auto-Submitted"] = "auto-generated"
             message.set_content(body)
+            if [a.addr_spec for a in message["To"].addresses] != [to]:
+                raise ValueError("not one plain address")
             with self._connect() as server:
                 if self._user:
                     server.login(self._user, self._password)
-                server.send_message(message)
+                server.send_message(message, to_addrs=[to])
         except (OSError, smtplib.SMTPException, ValueError):
             raise Unavailable(part="mail") from None
 
@@ -54,5 +56,9 @@ class SmtpMailer:
             return smtplib.SMTP_SSL(self._host, self._port, timeout=TIMEOUT, context=self._context)
         server = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT)
         if self._security == "starttls":
-            server.starttls(context=self._context)
+            try:
+                server.starttls(context=self._context)
+            except BaseException:
+                server.close()
+                raise
         return server

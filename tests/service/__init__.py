@@ -1,0 +1,1 @@
+"""The service as an operator sees it: settings, commands, processes."""

@@ -1,0 +1,157 @@
+"""Operator commands: exit 0 good, 1 refused with one line on stderr, 2 usage."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.institution.authority import Authority, Profile, software_key
+from tests.institution.site import Institution, Someone
+
+NOW = datetime.now(UTC)
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "reset.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["nonsense"], ["db"], ["people", "import"], ["verify-certificate"], ["serve", "--what"]],
+)
+def test_usage(words: list[str]) -> None:
+    """What is no command at all is exit 2."""
+    done = _run(*words)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+
+
+def test_no_settings() -> None:
+    """A command without settings says how to name them, in one line."""
+    done = _run("db", "upgrade")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--config" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A root and an issuing CA."""
+    return Authority.create(tmp_path_factory.mktemp("ca"))
+
+
+def _verify(authority: Authority, file: Path, at: datetime = NOW) -> tuple[int, str]:
+    done = _run(
+        "verify-certificate",
+        *("--anchors", str(authority.anchors_pem)),
+        *("--intermediates", str(authority.intermediates_pem)),
+        *(word for crl in authority.crl_files for word in ("--crl", str(crl))),
+        *("--at", at.isoformat(), str(file)),
+    )
+    assert done.stderr.count("\n") <= 1, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_verify_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Good, expired at that time, wrong use, revoked, not a certificate, not there."""
+    key = software_key().public_key()
+    good = tmp_path / "good.der"
+    good.write_bytes(authority.issue_person(uid="7", name="A", public_key=key))
+    assert _verify(authority, good) == (0, _verify(authority, good)[1])
+    assert "UID 7" in _verify(authority, good)[1]
+    code, words = _verify(authority, good, NOW + timedelta(days=800))
+    assert code == 1
+    assert "rule=" in words
+    bad = tmp_path / "bad.der"
+    wrong = Profile(key_usages=("key_encipherment",))
+    bad.write_bytes(authority.issue_person(uid="7", name="A", public_key=key, profile=wrong))
+    code, words = _verify(authority, bad)
+    assert (code, "key-usage" in words) == (1, True)
+    (tmp_path / "junk").write_bytes(b"junk")
+    assert _verify(authority, tmp_path / "junk")[0] == 1
+    assert _verify(authority, tmp_path / "absent")[0] == 1
+    authority.revoke(good.read_bytes())
+    code, words = _verify(authority, good)
+    assert (code, "revoked" in words) == (1, True)
+
+
+@pytest.fixture(scope="module")
+def institution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Institution]:
+    """One holder; only the custodian runs."""
+    people = {"holder": Someone("1", "ann", "Ann A", "word-word")}
+    made = Institution.build(tmp_path_factory.mktemp("institution"), people=people)
+    made.start_custodian()
+    yield made
+    made.stop()
+
+
+def test_escrow_commands(institution: Institution) -> None:
+    """Check opens every row, rewrap changes none under the same key generation."""
+    assert institution.command("escrow", "check").startswith("1 sealed")
+    institution.command("escrow", "rewrap")
+    assert institution.command("escrow", "check").startswith("1 sealed")
+
+
+def test_audit_commands(institution: Institution) -> None:
+    """The chain is whole; a checkpoint is a signed note whose size is the count of entries."""
+    count = int(institution.command("audit", "verify").split()[0])
+    note = institution.command("audit", "checkpoint")
+    origin, size, root, *_ = note.splitlines()
+    assert origin.endswith("/audit")
+    assert int(size) == count
+    assert len(root) == 44
+    assert f"\n\u2014 {origin} " in note
+
+
+def test_doctor(institution: Institution) -> None:
+    """What works is listed; without the custodian it is refused."""
+    assert "database: ok" in institution.command("doctor")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2,bob,Bob,bob@i.example,,,,",
+        "1,ann,Ann A,no-address,,,,",
+        "1,ann,Ann A,a@i.example,,,emperor,",
+        "1,,Ann A,a@i.example,,,,",
+        "1,ann,Ann A",
+    ],
+)
+def test_a_bad_people_file_changes_nothing(
+    institution: Institution, line: str, tmp_path: Path
+) -> None:
+    """All rows or none; the bad line is named. (The first line is good and must not arrive.)"""
+    file = tmp_path / "people.csv"
+    columns = "uid,pid,name,mail,supervisor,representative,roles,password"
+    good = "9,zoe,Zoe Z,zoe@i.example,,,,"
+    bad = line if not line.startswith("2,bob") else "9,yan,Yan Y,yan@i.example,,,,"
+    file.write_text(f"{columns}\n{good}\n{bad}\n")
+    done = institution.try_command("people", "import", str(file))
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.count("\n") == 1
+    again = tmp_path / "again.csv"
+    again.write_text(f"{columns}\n8,zoe,Zoe Other,zoe@i.example,,,,\n")
+    # the login of the good line is still free: nothing of the bad file arrived
+    institution.command("people", "import", str(again))
+    again.write_text(f"{columns}\n8,zoe-{line[:3]},Zoe Other,zoe@i.example,,,,\n")
+
+
+def test_without_the_custodian(institution: Institution) -> None:
+    """Fail closed, in one line."""
+    institution.stop("custodian")
+    done = institution.try_command("escrow", "check")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "custodian" in done.stderr
+    assert institution.try_command("doctor").returncode == 1

@@ -1,0 +1,130 @@
+"""Settings: frozen, checked once, unknown or missing keys refuse, no secret in a repr."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from reset import config
+from reset.errors import SettingsRefused
+
+SERVICE = """
+institution = "I"
+office = "O"
+help_desk = "H"
+public_url = "https://a.example"
+certificate_url = "https://b.example"
+database = "postgresql://app:marked-secret@db.example/reset"
+run_directory = "run"
+secret_key_file = "form-key"
+custodian_socket = "run/socket"
+[trust]
+anchors = ["root.pem"]
+crls = ["root.crl"]
+[mail]
+host = "127.0.0.1"
+port = 25
+security = "none"
+sender = "a@b.example"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Good settings with everything that they name."""
+    for name in ("root.pem", "root.crl"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "form-key").touch(mode=0o600)
+    (tmp_path / "form-key").write_text("marked-secret-" * 4)
+    (tmp_path / "service.toml").write_text(SERVICE)
+    return tmp_path / "service.toml"
+
+
+def _refused(file: Path) -> str:
+    with pytest.raises(SettingsRefused) as refused:
+        config.load(file)
+    problems = refused.value.data["problems"]
+    assert isinstance(problems, list)
+    assert problems
+    text = " ".join(problems)
+    assert "marked-secret" not in text
+    return text
+
+
+def test_good_settings_are_frozen_and_keep_their_secrets(file: Path) -> None:
+    """Paths are taken from the file's own directory."""
+    settings = config.load(file)
+    assert settings.secret_key_file == file.parent / "form-key"
+    assert settings.custodian_socket == file.parent / "run" / "socket"
+    shown = repr(settings) + str(settings) + repr(settings.secret_key())
+    assert "marked-secret" not in shown
+    with pytest.raises(ValidationError):
+        settings.institution = "other"  # type: ignore[misc]
+
+
+def _keys() -> list[str]:
+    return re.findall(r"^(\w+) =", SERVICE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", _keys())
+def test_a_missing_key_is_named(file: Path, key: str) -> None:
+    """There is no default for what an institution must decide."""
+    file.write_text(re.sub(rf"(?m)^{key} = .*$", "", SERVICE))
+    assert key in _refused(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('institution = "I"', 'institution = "I"\ntypo = 1', "typo"),
+        ("[mail]", "[mail]\ntypo = 1", "typo"),
+        ("https://a.example", "http://a.example", "public_url"),
+        ("https://a.example", "https://a.example/path", "public_url"),
+        ("https://a.example", "https://b.example", "two sites"),
+        ('"127.0.0.1"', '"mail.example"', "starttls"),
+        ("port = 25", "port = 70000", "port"),
+        ('"root.pem"', '"absent.pem"', "anchors"),
+        ('anchors = ["root.pem"]', "anchors = []", "anchors"),
+        ('crls = ["root.crl"]', "crls = []", "crls"),
+        ("[mail]", "[policy]\nlevel = 2\n[mail]", "level"),
+        ("[mail]", "[policy]\nquestions_asked = 5\n[mail]", "questions_minimum"),
+        ("[mail]", "[policy]\nso_tries = 15\n[mail]", "so_tries"),
+        ("[mail]", "[policy]\ncode_minutes = 600\n[mail]", "code_age"),
+        ("[mail]", "[policy]\n[policy.pin]\nminimum = 4\n[mail]", "pin"),
+        ("[mail]", "[mail", "TOML"),
+    ],
+)
+def test_an_unusable_value_is_named(file: Path, old: str, new: str, named: str) -> None:
+    """An unsafe policy is refused with its reason; nothing starts on half a configuration."""
+    file.write_text(SERVICE.replace(old, new, 1))
+    assert named in _refused(file)
+
+
+def test_secrets_that_others_can_read_are_refused(file: Path) -> None:
+    """And secrets that are too short to be one."""
+    key = file.parent / "form-key"
+    key.chmod(0o640)
+    with pytest.raises(SettingsRefused):
+        config.load(file).secret_key()
+    key.chmod(0o600)
+    key.write_text("short")
+    with pytest.raises(SettingsRefused):
+        config.load(file).secret_key()
+
+
+def test_no_file_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The message says how to name one."""
+    monkeypatch.delenv(config.SERVICE_VARIABLE, raising=False)
+    with pytest.raises(SettingsRefused) as refused:
+        config.load(None)
+    assert config.SERVICE_VARIABLE in str(refused.value.data["problems"])
+    with pytest.raises(SettingsRefused):
+        config.load(tmp_path / "absent.toml")
+
+
+def test_the_services_settings_know_nothing_of_the_hsm() -> None:
+    """The web process is never told where the HSM's PIN lies (promise 2)."""
+    assert not {"hsm", "pin_file", "ledger"} & set(config.Settings.model_fields)
