@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from reset.db.rows import Repository, columns
 from reset.db.tables import sessions
@@ -21,6 +21,10 @@ class SqlSessions(Repository):
     def put(self, session: Session) -> None:
         """Insert or change."""
         self._put(sessions, vars(session))
+
+    def touch(self, key: str, at: datetime) -> None:
+        """Move the idle age of a session that still exists."""
+        self._connection.execute(update(sessions).where(sessions.c.key == key).values(seen_at=at))
 
     def delete(self, key: str) -> None:
         """End a session."""

@@ -18,7 +18,14 @@ from reset.core.approvals import Approval, Delegation, Statement
 from reset.core.assurance import Proof
 from reset.core.identities import Person
 from reset.core.requests import Request, advance
-from reset.errors import BadInput, NoApprover, NotFound, SelfApproval, SignatureRefused
+from reset.errors import (
+    BadInput,
+    CertificateRefused,
+    NoApprover,
+    NotFound,
+    SelfApproval,
+    SignatureRefused,
+)
 from reset.flows.mails import post
 from reset.flows.parts import Parts
 from reset.flows.times import show
@@ -130,7 +137,7 @@ class Approve:
         raw = approvals.render(statement)
         try:
             self._check_signer(person, raw, signature, now)
-        except SignatureRefused as refused:
+        except (SignatureRefused, CertificateRefused) as refused:
             with parts.store.write() as uow:
                 facts = {"request": request_id, "rule": refused.data["rule"]}
                 uow.audit.append("signature-refused", person.uid, facts)
@@ -207,25 +214,27 @@ class Approve:
             return uow.approvals.delegations_of(uid)
 
     def delegate(
-        self, person: Person, delegate_uid: str, starts: datetime, ends: datetime
+        self, person: Person, delegate: str, starts: datetime, ends: datetime
     ) -> Delegation:
         """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
 
+        ``delegate``: UID or login name.
         Raises ``BadInput`` for oneself, an unknown person or an unusable period.
         """
         parts = self._parts
-        delegate = parts.directory.by_uid(delegate_uid.strip())
-        if delegate is None or delegate.uid == person.uid:
-            raise BadInput(field="delegate", rule="self" if delegate else "unknown")
+        name = delegate.strip()
+        found = parts.directory.by_uid(name) or parts.directory.by_pid(name)
+        if found is None or found.uid == person.uid:
+            raise BadInput(field="delegate", rule="self" if found else "unknown")
         if not starts < ends or ends <= parts.clock.now() or (ends - starts).days > 92:
             raise BadInput(field="ends", rule="period", limit=92)
-        granted = Delegation(parts.new_id(), person.uid, delegate.uid, starts, ends)
+        granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)
         with parts.store.write() as uow:
             uow.approvals.add_delegation(granted)
-            facts = {"delegate": delegate.uid, "starts": show(starts), "ends": show(ends)}
+            facts = {"delegate": found.uid, "starts": show(starts), "ends": show(ends)}
             uow.audit.append("delegation-granted", person.uid, facts)
             post(
-                parts, uow, delegate.uid, "delegation-granted", boxes=("directory",),
+                parts, uow, found.uid, "delegation-granted", boxes=("directory",),
                 principal=person.name, starts=show(starts), ends=show(ends),
             )  # fmt: skip
         return granted

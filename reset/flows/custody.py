@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ from reset.errors import (
     PairingCodeRefused,
     ProofsMissing,
     ReleaseRefused,
+    ResetError,
     SelfApproval,
     SelfServiceBlocked,
     SignatureRefused,
@@ -45,6 +47,7 @@ from reset.errors import (
 )
 from reset.flows.approve import Approve, entitled
 from reset.flows.mails import post
+from reset.flows.pairing import tries_key
 from reset.flows.parts import Parts
 from reset.flows.recover import rounds_key
 from reset.flows.times import show
@@ -76,7 +79,7 @@ class Custody:
         with parts.store.write() as uow:
             wait = uow.throttle.reserve(f"pairing:{address}", now)
             job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
-            key = f"pairing:{job.id}" if job else ""
+            key = tries_key(job.id) if job else ""
             tried = job and not wait and uow.tries.reserve(key, parts.policy.pairing_tries)
         if wait:
             raise SlowDown(retry_after=wait)
@@ -174,7 +177,11 @@ class Custody:
         self._check_job(job, token, asked)
         assert token is not None
         if operation is None:
-            operation = self._intend(job, token)
+            try:
+                operation = self._intend(job, token)
+            except NoApprover:
+                self._end_unapproved(job)
+                raise
         if not self._repeats(operation, job, asked):
             operation = self._send(operation, job, asked.nonce)
         if not operation.order:
@@ -191,7 +198,7 @@ class Custody:
             raise JobRefused(reason="kind")
         if job.outcome or now >= job.created_at + self._parts.policy.job_age:
             raise JobRefused(reason="ended")
-        if len(asked.nonce) < 32 or len(asked.nonce) > 128:
+        if not re.fullmatch(r"[A-Za-z0-9+/=_.-]{16,128}", asked.nonce):
             raise JobRefused(reason="nonce")
         if tidy_serial(asked.token.serial) != token.serial:
             raise WrongToken(expected=token.serial, found=asked.token.serial[:64])
@@ -213,7 +220,7 @@ class Custody:
             try:
                 entitled(parts, uow, approval.approver_uid, request.uid)
             except (NoApprover, SelfApproval):
-                raise OfficeOnly(reason="approver-changed") from None
+                raise NoApprover(reason="approver-changed") from None
             if now >= approval.valid_until or not uow.approvals.use(approval.id, now):
                 raise StateConflict(state=request.state, event="execute")
             operation = Operation(
@@ -233,12 +240,24 @@ class Custody:
             uow.audit.append("custody-intent", job.uid, facts)
         return operation
 
+    def _end_unapproved(self, job: Job) -> None:
+        """Who approved no longer may: the request ends, and a new one asks whoever may now."""
+        because = "approver-changed"
+        with self._parts.store.write() as uow:
+            request = uow.requests.get(job.about)
+            if request is None or request.state != "ready":
+                return
+            self._move(uow, replace(request, ended_because=because), "cancel")
+            uow.jobs.finish(job.id, because)
+            facts = {"request": request.id, "because": because}
+            uow.audit.append("request-cancelled", "service", facts)
+
     @staticmethod
     def _repeats(operation: Operation, job: Job, asked: wire.Release) -> bool:
         return (
             operation.state == "sent"
             and operation.job_id == job.id
-            and hmac.compare_digest(operation.nonce, asked.nonce)
+            and _equal(operation.nonce, asked.nonce)
         )
 
     def _send(self, operation: Operation, job: Job, nonce: str) -> Operation:
@@ -329,7 +348,7 @@ class Custody:
             return self._signed(job, told)
         if operation is None or token is None:
             raise JobRefused(reason="kind")
-        bound = hmac.compare_digest(operation.nonce, told.nonce) and operation.job_id == job.id
+        bound = _equal(operation.nonce, told.nonce) and operation.job_id == job.id
         if told.epoch != operation.epoch or not bound:
             with parts.store.write() as uow:
                 facts = {"operation": operation.id, "epoch": told.epoch, "outcome": told.outcome}
@@ -340,13 +359,19 @@ class Custody:
         return self.state(job_id, secret)
 
     def _signed(self, job: Job, told: wire.Report) -> wire.JobState:
-        if told.outcome != "signed":
-            return self._job_state(job)
-        person = self._parts.person(job.uid)
-        self._approve.sign(person, job.about, told.proof.signature)
-        with self._parts.store.write() as uow:
-            uow.jobs.finish(job.id, told.outcome)
+        try:
+            if told.outcome == "signed":
+                person = self._parts.person(job.uid)
+                self._approve.sign(person, job.about, told.proof.signature)
+        except ResetError as refused:
+            self._end_job(job, refused.code)  # the page offers a new code at once
+            raise
+        self._end_job(job, told.outcome)
         return self._job_state(replace(job, outcome=told.outcome))
+
+    def _end_job(self, job: Job, outcome: str) -> None:
+        with self._parts.store.write() as uow:
+            uow.jobs.finish(job.id, outcome)
 
     def _settle(self, operation: Operation, job: Job, token: Token, told: wire.Report) -> None:
         event = custody.OUTCOMES.get(told.outcome, "open")
@@ -495,6 +520,10 @@ class Custody:
         if job.kind == "approve":
             return wire.JobState(state, "done" if job.outcome == "signed" else "again")
         return wire.JobState(state, _NEXT.get(state, "again"))
+
+
+def _equal(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
 
 
 def _hash(secret: str) -> str:

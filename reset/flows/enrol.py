@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from reset.core.codes import check_alive
 from reset.core.identities import Person
 from reset.core.profile import (
     CATALOGUE,
@@ -20,7 +21,7 @@ from reset.core.profile import (
     normalise,
     registration_problems,
 )
-from reset.errors import BadInput, NoProfile, ProfileRefused
+from reset.errors import BadInput, CodeDead, NoProfile, ProfileRefused
 from reset.flows import codes
 from reset.flows.mails import post
 from reset.flows.parts import Parts
@@ -74,11 +75,22 @@ class Enrol:
             facts = {"questions": len(profile.answers), "answers_changed": bool(answers)}
             uow.audit.append(kind, person.uid, facts)
             post(parts, uow, person.uid, kind)
-            if profile.recovery_pending and not (
-                old and old.recovery_pending == profile.recovery_pending
-            ):
+            same = old is not None and old.recovery_pending == profile.recovery_pending
+            if profile.recovery_pending and not (same and self._code_lives(uow, person.uid)):
+                # registering is a new start; the sends of an hour bound the guesses
+                uow.tries.clear(codes.tries_key("address", person.uid))
                 self._send(uow, person.uid)
         return profile
+
+    def _code_lives(self, uow: UnitOfWork, uid: str) -> bool:
+        """Whether a code that was mailed before can still be typed."""
+        policy, newest = self._parts.policy, uow.codes.newest("address", uid)
+        spent = uow.tries.spent(codes.tries_key("address", uid))
+        try:
+            check_alive(newest, self._parts.clock.now(), policy.code_age)
+        except CodeDead:
+            return False
+        return spent < policy.code_tries
 
     def _address_problem(self, address: str, person: Person) -> str:
         if not address:

@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from reset.core.identities import ROLES, Person, tidy_pid
 from reset.core.tokens import Token, tidy_serial
-from reset.errors import BadInput, CertificateRefused
+from reset.errors import BadInput, CertificateRefused, ReleaseRefused
 from reset.flows.parts import Parts
 
 PEOPLE = ("uid", "pid", "name", "mail", "supervisor", "representative", "roles", "password")
@@ -21,13 +21,16 @@ STYLES = frozenset({"so_init_pin"})
 
 def _rows(lines: Iterable[str], columns: tuple[str, ...]) -> list[dict[str, str]]:
     reader = csv.DictReader(lines, strict=True)
-    if tuple(reader.fieldnames or ()) != columns:
-        raise BadInput(field="line 1", rule=f"the columns must be {','.join(columns)}")
     rows = []
-    for row in reader:
-        if None in row or None in row.values():
-            raise BadInput(field=f"line {reader.line_num}", rule=f"{len(columns)} columns")
-        rows.append({name: value.strip() for name, value in row.items()})
+    try:
+        if tuple(reader.fieldnames or ()) != columns:
+            raise BadInput(field="line 1", rule=f"the columns must be {','.join(columns)}")
+        for row in reader:
+            if None in row or None in row.values():
+                raise BadInput(field=f"line {reader.line_num}", rule=f"{len(columns)} columns")
+            rows.append({name: value.strip() for name, value in row.items()})
+    except csv.Error:
+        raise BadInput(field=f"line {reader.reader.line_num}", rule="is no CSV") from None
     return rows
 
 
@@ -51,8 +54,14 @@ class Importing:
         people = [(_person(row, line), row["password"]) for line, row in enumerate(rows, 2)]
         hashed = [(person, self._hash(word) if word else "") for person, word in people]
         with self._parts.store.write() as uow:
-            for person, password_hash in hashed:
-                uow.people.put(person, password_hash)
+            for line, (person, password_hash) in enumerate(hashed, 2):
+                found = uow.people.by_pid(person.pid)
+                kept = found[1] if found else ""
+                try:
+                    uow.people.put(person, password_hash or kept)
+                except BadInput as refused:
+                    rule = f"{refused.data['field']}: {refused.data['rule']}"
+                    raise BadInput(field=f"line {line}", rule=rule) from None
             uow.audit.append("people-imported", "console", {"count": len(hashed)})
         return len(hashed)
 
@@ -64,7 +73,9 @@ class Importing:
         Raises ``BadInput``, ``CertificateRefused``, ``ReleaseRefused``; nothing is imported then.
         """
         rows = _rows(lines, TOKENS)
-        ready = [self._token(row, line) for line, row in enumerate(rows, 2)]
+        checked = [self._token(row, line) for line, row in enumerate(rows, 2)]
+        # only after every row is good: what the custodian once stored it never replaces
+        ready = [self._sealed(*found, line) for line, found in enumerate(checked, 2)]
         with self._parts.store.write() as uow:
             for token, sealed in ready:
                 if uow.tokens.get(token.serial) or uow.escrow.get(token.serial, 1):
@@ -76,7 +87,10 @@ class Importing:
 
     def _token(self, row: Mapping[str, str], line: int) -> tuple[Token, bytes]:
         parts, where = self._parts, f"line {line}"
-        serial = tidy_serial(row["serial"])
+        try:
+            serial = tidy_serial(row["serial"])
+        except BadInput:
+            raise BadInput(field=where, rule="serial must be 1 to 64 characters") from None
         if row["style"] not in STYLES:
             raise BadInput(field=where, rule=f"style must be one of {', '.join(sorted(STYLES))}")
         if parts.directory.by_uid(row["holder"]) is None:
@@ -84,19 +98,27 @@ class Importing:
         if not re.fullmatch(r"([0-9a-fA-F]{2})*", row["key_id"]):
             raise BadInput(field=where, rule="key_id must be hex")
         certificate = self._certificate(row["certificate"], where)
-        subject = parts.certificates.verify_client(certificate, parts.clock.now())
+        try:
+            subject = parts.certificates.verify_client(certificate, parts.clock.now())
+        except CertificateRefused as refused:
+            raise CertificateRefused(**refused.data | {"line": line}) from None
         if subject.uid != row["holder"]:
             raise CertificateRefused(rule="uid", line=line)
         try:
             envelope = base64.b64decode(row["so_pin"], validate=True)
         except binascii.Error:
             raise BadInput(field=where, rule="so_pin must be base64") from None
-        sealed = parts.custodian.store(serial, 1, envelope)
         token = Token(
             serial, row["holder"], row["label"] or serial, "in-use", row["style"], certificate,
             row["key_id"].lower(), 1,
         )  # fmt: skip
-        return token, sealed
+        return token, envelope
+
+    def _sealed(self, token: Token, envelope: bytes, line: int) -> tuple[Token, bytes]:
+        try:
+            return token, self._parts.custodian.store(token.serial, token.so_version, envelope)
+        except ReleaseRefused as refused:
+            raise ReleaseRefused(**refused.data | {"line": line}) from None
 
     def _certificate(self, name: str, where: str) -> bytes:
         try:

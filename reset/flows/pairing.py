@@ -21,6 +21,11 @@ from reset.flows.parts import Parts
 from reset.flows.recover import Recover
 
 
+def tries_key(job_id: str) -> str:
+    """The counter of guesses at one pairing code."""
+    return f"pairing:{job_id}"
+
+
 @dataclass(frozen=True)
 class Pairing:
     """What the page shows. ``code`` is empty once a helper has claimed it, then ``words`` are
@@ -80,14 +85,24 @@ class Pair:
         )
 
     def _live(self, request_id: str, uid: str, kind: str) -> Job | None:
-        """The newest job while it is of use: unclaimed in its age, or claimed and not ended."""
+        """The newest job while it is of use, so that a helper that died holds nobody up.
+
+        Unclaimed: while its code is good and has tries left. Claimed: as long as its order's lease
+        runs, and before there is an order, for the age of a code.
+        """
         policy, now = self._parts.policy, self._parts.clock.now()
         with self._parts.store.read() as uow:
             job = uow.jobs.newest(request_id, uid, kind)
+            operation = uow.operations.of_request(request_id)
+            spent = uow.tries.spent(tries_key(job.id)) if job else 0
         if job is None or job.outcome:
             return None
-        age = policy.job_age if job.claimed_at else policy.pairing_age
-        return job if now < job.created_at + age else None
+        if not job.claimed_at and spent >= policy.pairing_tries:
+            return None
+        until = (job.claimed_at or job.created_at) + policy.pairing_age
+        if operation and operation.job_id == job.id and operation.lease_until:
+            until = operation.lease_until
+        return job if now < until else None
 
     def _make(
         self, job_id: str, uid: str, kind: str, about: str, serial: str, challenge: bytes

@@ -21,7 +21,7 @@ from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
 from reset.core.identities import Person
 from reset.core.profile import ANSWER_LIMIT, Draw, StoredAnswer, answer_context, draw, normalise
-from reset.core.requests import Request, advance
+from reset.core.requests import TRANSITIONS, Request, advance
 from reset.core.tokens import Token
 from reset.errors import (
     AnswersWrong,
@@ -119,6 +119,14 @@ class Recover:
         parts, uid = self._parts, person.uid
         if not approver_uids(parts, uid):
             raise NoApprover(reason="none-named")
+        try:
+            return self._open(person, login_at, serial, reason)
+        except StateConflict:
+            # a second click at the same moment was faster: now its request is found
+            return self._open(person, login_at, serial, reason)
+
+    def _open(self, person: Person, login_at: datetime, serial: str | None, reason: str) -> Request:
+        parts, uid = self._parts, person.uid
         with parts.store.write() as uow:
             token = _choose(uow, uid, serial)
             running = uow.requests.open_of_token(token.serial)
@@ -148,13 +156,7 @@ class Recover:
 
     def _new_request(self, uow: UnitOfWork, uid: str, token: Token, reason: str) -> Request:
         parts, now = self._parts, self._parts.clock.now()
-        profile = uow.profiles.get(uid)
-        if profile is None:
-            raise NoProfile(missing="profile")
-        last = uow.profiles.draw_of(uid)
-        known = [a.question for a in profile.answers]
-        drawn = draw(known, last, parts.policy.questions_asked, parts.random.below)
-        uow.profiles.put_draw(Draw(uid, drawn, None))
+        drawn = self._draw(uow, uid)
         reason = one_line(reason) if reason.strip() else "token blocked"
         return Request(
             id=parts.new_id(),
@@ -168,6 +170,17 @@ class Recover:
             reason=reason,
             questions=drawn,
         )
+
+    def _draw(self, uow: UnitOfWork, uid: str) -> tuple[str, ...]:
+        """Draw a set, or take the pending one again, and pin it to the person."""
+        profile = uow.profiles.get(uid)
+        if profile is None:
+            raise NoProfile(missing="profile")
+        last = uow.profiles.draw_of(uid)
+        known = [a.question for a in profile.answers]
+        drawn = draw(known, last, self._parts.policy.questions_asked, self._parts.random.below)
+        uow.profiles.put_draw(Draw(uid, drawn, None))
+        return drawn
 
     # --- proofs ----------------------------------------------------------------------
     def answer(
@@ -209,9 +222,19 @@ class Recover:
             profile = uow.profiles.get(uid)
         known = {a.question: a for a in profile.answers} if profile else {}
         if not set(request.questions) <= set(known):
-            # the profile was changed under the request: the holder starts again
-            raise StateConflict(state=request.state, event="answers")
+            self._redraw(uid, request)
+            raise StateConflict(state=request.state, event="profile-changed")
         return [known[q] for q in request.questions]
+
+    def _redraw(self, uid: str, request: Request) -> None:
+        """The profile was changed under the request, with a certificate: ask what it holds now.
+
+        Raises ``NoProfile``, ``StateConflict``.
+        """
+        with self._parts.store.write() as uow:
+            drawn = self._draw(uow, uid)
+            self._save(uow, replace(request, questions=drawn), "prove")
+            uow.audit.append("questions-drawn", uid, {"request": request.id})
 
     def _all_match(self, uid: str, stored: list[StoredAnswer], answers: Sequence[str]) -> bool:
         parts, verdicts = self._parts, []
@@ -227,20 +250,33 @@ class Recover:
             if blocked:
                 uow.audit.append("self-service-blocked", uid, {"request": request.id})
                 post(self._parts, uow, uid, "self-service-blocked")
-                self._end(uow, request.id, "refer", "answers")
+                now = uow.requests.get(request.id)
+                if now and (now.state, "refer") in TRANSITIONS:
+                    self._end(uow, request.id, "refer", "answers")
+
+    def _at_code(self, uid: str, request_id: str, login_at: datetime) -> Progress:
+        """Where the request stands, when a code may be sent or tried now."""
+        here = self.progress(uid, request_id, login_at)
+        if not here.rounds_left:
+            raise SelfServiceBlocked
+        if here.request.state not in ("collecting", "ready", "executing"):
+            raise StateConflict(state=here.request.state, event="code")
+        return here
 
     def send_code(self, uid: str, request_id: str, login_at: datetime) -> None:
         """Mail a code to the recovery address.
 
         Raises ``ProofsMissing`` before the questions are answered, ``CodeSendsSpent``,
-        ``StateConflict`` when no code is of use now.
+        ``NoProfile`` without an address, ``SelfServiceBlocked``, ``StateConflict`` when no code is
+        of use now.
         """
-        here = self.progress(uid, request_id, login_at)
-        if here.request.state not in ("collecting", "ready", "executing"):
-            raise StateConflict(state=here.request.state, event="code")
+        here = self._at_code(uid, request_id, login_at)
         if set(here.standing.missing) & {"password", "answers"}:
             raise ProofsMissing(missing=list(here.standing.missing), gate="code")
         with self._parts.store.write() as uow:
+            missing = _missing(uow, uid)
+            if missing:
+                raise NoProfile(missing=missing)
             request = _own(uow, uid, request_id)
             self._save(uow, request, "prove")  # the row lock that codes.send asks for
             codes.send(
@@ -248,13 +284,14 @@ class Recover:
             )
 
     def enter_code(self, uid: str, request_id: str, typed: str, login_at: datetime) -> Request:
-        """Check a mailed code. Raises ``BadInput``, ``CodeDead``, ``CodeWrong``.
+        """Check a mailed code.
+
+        Raises ``BadInput``, ``CodeDead``, ``CodeWrong``, ``SelfServiceBlocked``, ``StateConflict``.
 
         When the tries of the request are spent it ends: a new one starts from the questions.
         """
         parts = self._parts
-        with parts.store.read() as uow:
-            _own(uow, uid, request_id)
+        self._at_code(uid, request_id, login_at)
         try:
             code = codes.verify(parts, uid, "reset", request_id, typed)
         except CodeWrong as wrong:
@@ -269,11 +306,11 @@ class Recover:
     def _tries_spent(self, uid: str, request_id: str) -> None:
         with self._parts.store.write() as uow:
             request = _own(uow, uid, request_id)
-            event = "refer" if request.state == "executing" else "cancel"
+            event, name = "cancel", "request-cancelled"
+            if request.state == "executing":  # an SO PIN may have left
+                event, name = "refer", "referred-to-office"
             self._end(uow, request_id, event, "code-tries")
-            uow.audit.append(
-                "request-cancelled", uid, {"request": request_id, "because": "code-tries"}
-            )
+            uow.audit.append(name, uid, {"request": request_id, "because": "code-tries"})
 
     def _prove(
         self, uow: UnitOfWork, uid: str, request_id: str, login_at: datetime, method: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reset.flows.parts import Parts
 from reset.ports import Session
+
+MINUTE = timedelta(minutes=1)
 
 
 def _key(cookie: str) -> str:
@@ -47,9 +48,11 @@ class Sessions:
         return cookie
 
     def touch(self, session: Session) -> None:
-        """Move the idle age on."""
-        with self._parts.store.write() as uow:
-            uow.sessions.put(replace(session, seen_at=self._parts.clock.now()))
+        """Move the idle age on, at most once a minute; an ended session stays ended."""
+        now = self._parts.clock.now()
+        if now - session.seen_at >= MINUTE:
+            with self._parts.store.write() as uow:
+                uow.sessions.touch(session.key, now)
 
     def end(self, cookie: str) -> None:
         """Delete a session: its cookie is worth nothing from now on."""

@@ -11,7 +11,16 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from reset.errors import BadInput, LoginNeeded, ProfileRefused, ResetError
+from reset.errors import (
+    BadInput,
+    CodeDead,
+    CodeWrong,
+    LoginNeeded,
+    ProfileRefused,
+    ResetError,
+    SignatureRefused,
+    TokenChoiceNeeded,
+)
 from reset.web import journal
 from reset.web.durations import span
 from reset.web.error_texts import LABELS, RULES, WORDS, Words
@@ -25,12 +34,16 @@ _HTTP = {
     415: "unsupported-type",
 }
 _VARIANTS = ("reason", "rule", "why", "missing", "rounds_left")
+_OF_ONE_FIELD = (CodeDead, CodeWrong, SignatureRefused, TokenChoiceNeeded)
 _NUMBERED = re.compile(r"(question|answer)-(\d{1,2})")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One problem of a form: the field's name, its label, and what it needs."""
+    """One problem of a form: the field's name, its label, and what it needs.
+
+    Without a label it is about the whole form, and ``field`` is where one goes on.
+    """
 
     field: str
     label: str
@@ -78,7 +91,9 @@ def faults(error: ResetError, field: str) -> list[Fault]:
         return [_fault(problem, field) for problem in problems]
     if isinstance(error, BadInput):
         return [_fault(error.data, field)]
-    return [Fault(field, label(field), words_for(error.code, error.data).detail)]
+    about_field = isinstance(error, _OF_ONE_FIELD)
+    detail = words_for(error.code, error.data).detail
+    return [Fault(field, label(field) if about_field else "", detail)]
 
 
 def _fault(problem: Mapping[str, object], field: str) -> Fault:

@@ -32,7 +32,7 @@ def steps(here: Progress, policy: Policy) -> list[Step]:
     current = (_AFTER if state in _APPROVED else _BEFORE).get(here.step)
     if current is None:
         return []
-    approver = here.approvers[0] if here.approvers else "Another person"
+    approver = " or ".join(here.approvers) or "Another person"
     lines = (
         ("Log in", "1 minute"),
         ("Answer your questions", "2 minutes"),

@@ -1,0 +1,56 @@
+"""Documents that are made from the code are up to date."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_tables(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-B", str(root / "scripts" / "tables"), *words],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def copied(root: Path) -> Path:
+    """What the generator reads, somewhere else; the place of the document there."""
+    shutil.copytree(ROOT / "reset" / "core", root / "reset" / "core")
+    for name in ("reset/__init__.py", "reset/errors.py", "scripts/tables", "docs/custody.md"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    return root / "docs" / "custody.md"
+
+
+def test_the_tables_in_the_document_are_those_of_the_code() -> None:
+    done = run_tables(ROOT, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_changed_table_is_found_and_made_anew(tmp_path: Path) -> None:
+    document = copied(tmp_path)
+    good = document.read_text(encoding="utf-8")
+    document.write_text(good.replace("| **ready** |", "| **steady** |"), encoding="utf-8")
+    found = run_tables(tmp_path, "--check")
+    assert found.returncode == 1
+    assert "run scripts/tables" in found.stderr
+    assert "steady" in document.read_text(encoding="utf-8")  # a check changes nothing
+    assert run_tables(tmp_path).returncode == 0
+    assert document.read_text(encoding="utf-8") == good
+
+
+def test_a_document_without_its_marks_is_refused(tmp_path: Path) -> None:
+    document = copied(tmp_path)
+    text = document.read_text(encoding="utf-8")
+    document.write_text(text.replace("<!-- end custody -->", ""), encoding="utf-8")
+    done = run_tables(tmp_path)
+    assert done.returncode == 1
+    assert "begin custody" in done.stderr

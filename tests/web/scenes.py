@@ -1,0 +1,138 @@
+"""Every page of both sites, by ``template variant``, from real requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from reset.core.tokens import Token
+from tests.web.world import ANSWERS, PASSWORD, QUESTIONS, RECOVERY, World
+
+
+def every_page(world: World) -> dict[str, str]:
+    """The HTML of all pages."""
+    return {**_before(world), **_questions(world), **_after(world), **_token_pages(world)}
+
+
+def _before(world: World) -> dict[str, str]:
+    visitor, pages = world.visitor(), {}
+    pages["home start"] = visitor.get("/").text
+    pages["home left"] = visitor.get("/?notice=logged-out").text
+    pages["login empty"] = visitor.get("/login").text
+    wrong = visitor.send("/login", "/login", pid="alice", password="x")
+    pages["login wrong"] = wrong.text
+    pages["error 404"] = visitor.get("/nowhere").text
+    pages["error too-old"] = visitor.post("/login", {}).text
+    pages["overview no-questions"] = world.logged_in().get("/").text
+    alice = world.holder_of("alice")
+    pages["certificate_home new"] = alice.get("/").text
+    pages["profile new"] = alice.get("/profile").text
+    bad = {f"question-{n}": q for n, q in enumerate(QUESTIONS, 1)}
+    bad |= {f"answer-{n}": "ab" for n in range(1, 6)} | {"recovery-address": "alice@uni.example"}
+    pages["profile refused"] = alice.send("/profile", "/profile", **bad).text
+    good = bad | {f"answer-{n}": ANSWERS[q] for n, q in enumerate(QUESTIONS, 1)}
+    alice.send("/profile", "/profile", **(good | {"recovery-address": RECOVERY}))
+    pages["profile pending"] = alice.get("/profile?notice=profile-saved").text
+    pages["profile wrong-code"] = alice.send("/profile", "/profile/confirm", code="123").text
+    world.watch.at += timedelta(hours=2)
+    alice.send("/profile", "/profile/code")
+    code = world.code("address", "u-alice")
+    alice.send("/profile", "/profile/confirm", code=code)
+    pages["profile done"] = alice.get("/profile?notice=address-confirmed").text
+    pages["certificate_home ready"] = alice.get("/").text
+    return pages
+
+
+def _questions(world: World) -> dict[str, str]:
+    visitor, pages = world.logged_in(), {}
+    pages["overview ready"] = visitor.get("/").text
+    path = world.open_request(visitor)
+    pages["overview running"] = visitor.get("/").text
+    pages["request questions"] = visitor.get(path).text
+    pages["questions empty"] = visitor.get(f"{path}/questions").text
+    wrong = world.right_answers(path) | {"answer-1": "no"}
+    pages["questions wrong"] = visitor.send(path, f"{path}/questions", **wrong).text
+    world.answer_questions(visitor, path)
+    pages["request code"] = visitor.get(f"{path}?notice=answers-right").text
+    visitor.send(path, f"{path}/code/send")
+    pages["code empty"] = visitor.get(f"{path}/code?notice=code-sent").text
+    pages["code wrong"] = visitor.send(path, f"{path}/code", code="00000000").text
+    visitor.send(path, f"{path}/code", code=world.code("reset", path.split("/")[2]))
+    pages["request wait"] = visitor.get(path).text
+    bob, where = world.holder_of("bob"), f"/approvals/{path.split('/')[2]}"
+    pages["certificate_home waiting"] = bob.get("/").text
+    pages["approvals some"] = bob.get("/approvals").text
+    pages["approval waiting"] = bob.get(where).text
+    pages["approval_helper code"] = bob.get(f"{where}/helper").text
+    pages["approval refused"] = bob.send(where, f"{where}/deny", reason=" ").text
+    world.flows.approve.sign(world.parts.person("u-bob"), path.split("/")[2], b"signed-bob")
+    pages["approval done"] = bob.get(f"{where}?notice=approved").text
+    pages["approvals none"] = bob.get("/approvals").text
+    world.watch.at += timedelta(minutes=1)
+    pages["request fresh-code"] = visitor.get(path).text
+    world.enter_code(visitor, path)
+    pages["request helper"] = visitor.get(path).text
+    pages["helper code"] = visitor.get(f"{path}/helper").text
+    _claim(world, path)
+    pages["helper words"] = visitor.get(f"{path}/helper").text
+    return pages
+
+
+def _claim(world: World, path: str) -> None:
+    with world.parts.store.write() as uow:
+        job = uow.jobs.newest(path.split("/")[2], "u-alice", "reset")
+        assert job
+        uow.jobs.claim(replace(job, claimed_at=world.watch.at, public_key=bytes(32),
+                               secret_hash="0" * 64))  # fmt: skip
+
+
+def _after(world: World) -> dict[str, str]:
+    visitor, pages = world.logged_in(), {}
+    with world.parts.store.read() as uow:
+        request = uow.requests.of_holder("u-alice")[0]
+    path = f"/reset/{request.id}"
+    ends = {
+        "done": "", "denied": "approver: I do not know of this", "expired": "time",
+        "cancelled": "holder", "office": "so-pin-locked",
+    }  # fmt: skip
+    for state, because in ends.items():
+        with world.parts.store.write() as uow:
+            now = uow.requests.get(request.id)
+            assert now
+            moved = replace(now, state=state, ended_because=because)
+            uow.requests.save(moved, expected=now.state)
+        pages[f"request {state}"] = visitor.get(path).text
+    pages["overview over"] = visitor.get("/").text
+    with world.parts.store.write() as uow:
+        uow.tokens.put(Token("99001", "u-alice", "Smart card", "in-use", "so-login", b"", "", 1))
+    pages["overview two"] = visitor.get("/").text
+    pages["overview choose"] = visitor.send("/", "/reset").text
+    with world.parts.store.write() as uow:
+        for _ in range(3):
+            uow.tries.reserve("rounds:u-alice", 3)
+    pages["overview blocked"] = visitor.get("/").text
+    world.watch.at += timedelta(minutes=20)
+    pages["login ended"] = visitor.get("/login?next=" + path + "&notice=session-ended").text
+    assert PASSWORD not in "".join(pages.values())
+    return pages
+
+
+def _token_pages(world: World) -> dict[str, str]:
+    pages = {}
+    bob, olga = world.holder_of("bob"), world.holder_of("olga")
+    fields = {"delegate": "u-olga", "starts": "2030-01-15", "ends": "2030-01-31"}
+    pages["delegations none"] = bob.get("/delegations").text
+    pages["delegations wrong"] = bob.send("/delegations", "/delegations", delegate="x").text
+    bob.send("/delegations", "/delegations", **fields)
+    pages["delegations some"] = bob.get("/delegations?notice=delegated").text
+    pages["error forbidden"] = bob.get("/office/").text
+    pages["office empty"] = olga.get("/office/").text
+    pages["office found"] = olga.get("/office/?q=al").text
+    pages["office short"] = olga.get("/office/?q=a").text
+    where = "/office/people/u-alice"
+    pages["office_person blocked"] = olga.get(where).text
+    pages["office_person wrong"] = olga.send(where, f"{where}/lift", ids=["passport"]).text
+    pages["office_person self"] = olga.get("/office/people/u-olga").text
+    pages["audit some"] = world.holder_of("adam").get("/audit").text
+    pages["left once"] = bob.get("/left").text
+    return pages

@@ -1,0 +1,245 @@
+"""Profile, approvals, delegations, office and audit through their pages."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+
+from tests.web.world import ANSWERS, PEOPLE, QUESTIONS, RECOVERY, Visitor, World
+
+
+def _profile(**changes: str) -> dict[str, str]:
+    fields = {"recovery-address": RECOVERY}
+    for n, question in enumerate(QUESTIONS, 1):
+        fields |= {f"question-{n}": question, f"answer-{n}": ANSWERS[question]}
+    return fields | {name.replace("_", "-"): value for name, value in changes.items()}
+
+
+# --- profile -----------------------------------------------------------------------
+def test_registering_confirming_and_deleting(world: World) -> None:
+    alice = world.holder_of("alice")
+    assert alice.send("/profile", "/profile", **_profile()).status_code == 303
+    page = alice.get("/profile").text
+    assert "Confirm your recovery address" in page
+    code = world.code("address", "u-alice")
+    assert alice.send("/profile", "/profile/confirm", code=code).status_code == 303
+    assert "You are prepared" in alice.get("/profile").text
+    assert "You are prepared" in alice.get("/").text
+    deleted = alice.send("/profile", "/profile/delete")
+    assert deleted.location == "/profile?notice=profile-deleted"
+    assert "Register your questions" in alice.get("/profile").text
+    assert alice.send("/profile", "/profile/delete").status_code == 303
+
+
+def test_every_problem_is_named_at_its_field_and_nothing_typed_is_lost(world: World) -> None:
+    alice = world.holder_of("alice")
+    fields = _profile(answer_2="ab", recovery_address="alice@uni.example")
+    page = alice.send("/profile", "/profile", **fields)
+    assert page.status_code == 422
+    assert page.headers["Cache-Control"] == "no-store"
+    for name in ("answer-2", "recovery-address"):
+        assert f'href="#{name}"' in page.text
+        assert f'id="{name}-wrong"' in page.text
+    assert ANSWERS[QUESTIONS[0]] in page.text
+    assert ANSWERS[QUESTIONS[0]] not in alice.get("/profile").text
+
+
+def test_own_questions_by_the_select_or_directly(world: World) -> None:
+    alice = world.holder_of("alice")
+    own = "What did the ferryman sing?"
+    gate = "Which gate creaked at night?"
+    fields = _profile(question_1="own", own_question_1=own, question_2=gate)
+    assert alice.send("/profile", "/profile", **fields).status_code == 303
+    profile = world.flows.enrol.profile("u-alice")
+    assert profile
+    assert [a.question for a in profile.answers][:2] == [own, gate]
+    assert own in alice.get("/profile").text
+
+
+def test_an_empty_row_is_told_at_its_own_number(world: World) -> None:
+    fields = _profile(question_3="", answer_3="")
+    page = world.holder_of("alice").send("/profile", "/profile", **fields)
+    assert page.status_code == 422
+    assert 'href="#question-3"' in page.text
+
+
+def test_without_answers_only_the_address_changes(world: World) -> None:
+    world.enrol()
+    alice = world.holder_of("alice")
+    before = world.flows.enrol.profile("u-alice")
+    fields = {f"question-{n}": q for n, q in enumerate(QUESTIONS, 1)}
+    fields |= {f"answer-{n}": "" for n in range(1, 6)}
+    new = "alice@other.example"
+    world.watch.at += timedelta(hours=2)
+    fields["recovery-address"] = new
+    assert alice.send("/profile", "/profile", **fields).status_code == 303
+    after = world.flows.enrol.profile("u-alice")
+    assert before
+    assert after
+    assert (after.answers, after.recovery_pending) == (before.answers, new)
+    assert after.recovery_address == RECOVERY
+
+
+def test_a_wrong_confirmation_code_stays_on_the_page(world: World) -> None:
+    alice = world.holder_of("alice")
+    alice.send("/profile", "/profile", **_profile())
+    page = alice.send("/profile", "/profile/confirm", code="00000000")
+    assert page.status_code == 403
+    assert 'href="#code"' in page.text
+    for _ in range(3):
+        last = alice.send("/profile", "/profile/code")
+    assert last.status_code == 429
+
+
+# --- approvals ---------------------------------------------------------------------
+def _where(path: str) -> str:
+    return f"/approvals/{path.split('/')[2]}"
+
+
+def _upload(visitor: Visitor, where: str, content: bytes) -> object:
+    data = {"csrf_token": visitor.token(where), "signature": (io.BytesIO(content), "x.p7s")}
+    return visitor.post(f"{where}/signature", data)
+
+
+def test_the_statement_is_the_same_at_every_reading_and_an_attachment(world: World) -> None:
+    world.enrol()
+    where = _where(world.asked()[1])
+    bob = world.holder_of("bob")
+    first, second = bob.get(f"{where}/statement"), bob.get(f"{where}/statement")
+    assert first.data == second.data
+    assert first.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"", 400), (b"x" * 65_537, 400), (b"junk", 422), (b"signed-carol", 422)],
+)
+def test_bad_signatures_stay_on_the_page(world: World, content: bytes, status: int) -> None:
+    world.enrol()
+    where, bob = _where(world.asked()[1]), world.holder_of("bob")
+    page = _upload(bob, where, content)
+    assert page.status_code == status  # type: ignore[attr-defined]
+    assert 'href="#signature"' in page.text  # type: ignore[attr-defined]
+
+
+def test_signing_or_denying_twice_shows_the_state(world: World) -> None:
+    world.enrol()
+    where, bob = _where(world.asked()[1]), world.holder_of("bob")
+    token = bob.token(where)
+    assert bob.send(where, f"{where}/deny", reason="").status_code == 400
+    assert bob.send(where, f"{where}/deny", reason="not you").location == f"{where}?notice=denied"
+    again = bob.post(f"{where}/deny", {"csrf_token": token, "reason": "x"})
+    assert again.location == f"{where}?notice=moved-on"
+    assert "not you" in bob.get(where).text
+    assert bob.get(f"{where}/helper").location == f"{where}?notice=moved-on"
+
+
+def test_only_named_people_see_a_request(world: World) -> None:
+    world.enrol()
+    where = _where(world.asked()[1])
+    for pid in ("olga", "adam", "alice"):
+        other = world.holder_of(pid)
+        assert where not in other.get("/approvals").text
+        for page in ("", "/statement", "/helper"):
+            assert other.get(where + page).status_code == 403
+        token = other.token("/profile")
+        assert other.post(f"{where}/deny", {"csrf_token": token, "reason": "x"}).status_code == 403
+
+
+def test_the_pairing_code_for_signing(world: World) -> None:
+    world.enrol()
+    where, bob = _where(world.asked()[1]), world.holder_of("bob")
+    page = bob.get(f"{where}/helper").text
+    assert "token-helper" in page
+    assert "--server https://public.test" in page
+
+
+# --- delegations ---------------------------------------------------------------------
+def test_delegations_are_granted_shown_and_ended(world: World) -> None:
+    world.enrol()
+    where, bob = _where(world.asked()[1]), world.holder_of("bob")
+    fields = {"delegate": "u-olga", "starts": "2030-01-15", "ends": "2030-01-15"}
+    assert bob.send("/delegations", "/delegations", **fields).status_code == 303
+    page = bob.get("/delegations").text
+    assert "Olga Owen" in page
+    assert "2030-01-15 to 2030-01-15" in page
+    assert where in world.holder_of("olga").get("/approvals").text
+    revoke = page.split('action="/delegations/')[1].split('"')[0]
+    assert bob.send("/delegations", f"/delegations/{revoke}").status_code == 303
+    assert where not in world.holder_of("olga").get("/approvals").text
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"delegate": "u-nobody"}, "delegate"),
+        ({"delegate": "u-bob"}, "delegate"),
+        ({"starts": "15.1.2030"}, "starts"),
+        ({"ends": "2030-01-14"}, "ends"),
+        ({"ends": "2031-01-15"}, "ends"),
+        ({"ends": "9999-12-31"}, "ends"),
+        ({"ends": ""}, "ends"),
+    ],
+)
+def test_bad_delegations_name_their_field(
+    shared: World, change: dict[str, str], field: str
+) -> None:
+    fields = {"delegate": "u-olga", "starts": "2030-01-15", "ends": "2030-01-20"} | change
+    page = shared.holder_of("bob").send("/delegations", "/delegations", **fields)
+    assert page.status_code == 400
+    assert f'href="#{field}"' in page.text
+
+
+# --- office and audit ------------------------------------------------------------------
+def test_the_office_finds_checks_and_lifts(world: World) -> None:
+    world.enrol()
+    with world.parts.store.write() as uow:
+        for _ in range(3):
+            uow.tries.reserve("rounds:u-alice", 3)
+    olga = world.holder_of("olga")
+    assert olga.get("/office/?q=a").status_code == 400
+    found = olga.get("/office/?q=ali").text
+    assert "/office/people/u-alice" in found
+    where = "/office/people/u-alice"
+    page = olga.get(where).text
+    assert "blocked" in page
+    assert RECOVERY not in page
+    one = olga.send(where, f"{where}/lift", ids=["passport"])
+    assert one.status_code == 400
+    assert "checked" in one.text
+    both = olga.send(where, f"{where}/lift", ids=["passport", "institution-card"])
+    assert both.location == f"{where}?notice=block-lifted"
+    assert "Record a check of identity" in olga.get(where).text
+    check = olga.send(where, f"{where}/check", ids=["passport", "institution-card"])
+    assert check.location == f"{where}?notice=check-recorded"
+
+
+def test_nobody_is_the_office_for_themselves(world: World) -> None:
+    olga = world.holder_of("olga")
+    where = "/office/people/u-olga"
+    assert "ask a colleague" in olga.get(where).text
+    token = olga.token("/office/")
+    fields = {"csrf_token": token, "ids": ["passport", "institution-card"]}
+    assert olga.post(f"{where}/check", fields).status_code == 403
+    assert olga.get("/office/people/u-nobody").status_code == 404
+
+
+def test_auditors_read_the_log(world: World) -> None:
+    world.enrol()
+    page = world.holder_of("adam").get("/audit").text
+    assert "profile-registered" in page
+
+
+def test_the_home_page_offers_what_the_role_may_do(world: World) -> None:
+    offers = {pid: world.holder_of(pid).get("/").text for pid in PEOPLE}
+    assert {pid for pid, page in offers.items() if 'href="/office/"' in page} == {"olga"}
+    assert {pid for pid, page in offers.items() if 'href="/audit"' in page} == {"adam"}
+    assert all('href="/profile"' in page for page in offers.values())
+
+
+def test_leaving_tells_to_close_the_browser(world: World) -> None:
+    bob = world.holder_of("bob")
+    assert bob.send("/", "/logout").location == "/left"
+    assert "unplug your token" in bob.get("/left").text
