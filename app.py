@@ -1,7 +1,10 @@
 """WSGI entry: ``gunicorn app:app`` for the public site, ``app:certificate_app`` for the other."""
 
+import logging
+
 from reset import bootstrap, config
 
+logging.basicConfig(level=logging.INFO)
 _service = bootstrap.service(config.load(None))
 app = bootstrap.public_site(_service)
 certificate_app = bootstrap.certificate_site(_service)

@@ -3,7 +3,8 @@
 Rules:
 
 1. The keys are made inside, sensitive and not extractable; each does one thing.
-2. Keys have a generation: new ones are made beside the old, and old sealed values still open.
+2. The wrapping key has generations: a new one is made beside the old, and old sealed values still
+   open. HMAC and signing keys stay: what they made is compared for years.
 3. One object, one session, one thread; close it before another opens the same module.
 
 A sealed value is version (1 byte, 1), generation (2 bytes), IV (12 random bytes), then the
@@ -18,16 +19,15 @@ import struct
 import types
 import typing
 
-import pkcs11
 from asn1crypto.core import OctetString, PrintableString
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, PKCS11Error
 from pkcs11.exceptions import EncryptedDataInvalid, EncryptedDataLenRange
 from pkcs11.mechanisms import GCMParams
-from pkcs11.util.ec import encode_ec_public_key, encode_ecdsa_signature
 
 from pkcs11_driver import library
 from pkcs11_driver.errors import DriverError, KeyNotFound, TokenNotFound, translate
 
+FIRST = 1  # the generation whose HMAC and signing keys are used for ever
 _VERSION = 1
 _IV = 12
 _TAG = 16
@@ -101,7 +101,8 @@ class Hsm:
         self._login.__exit__(None, None, None)
 
     def create_keys(self, generation: int) -> None:
-        """Make the three keys of a generation inside the HSM and store them there.
+        """Make the wrapping key of a generation inside the HSM; with the first one, the HMAC and
+        the signing key as well.
 
         Raises ``ValueError`` when the generation has keys already.
         """
@@ -111,8 +112,9 @@ class Hsm:
             raise ValueError(f"generation {generation} has keys already")
         try:
             self._secret("wrap", generation, KeyType.AES, crypt=True)
-            self._secret("hmac", generation, KeyType.GENERIC_SECRET, crypt=False)
-            self._signing_pair(generation)
+            if generation == FIRST:
+                self._secret("hmac", FIRST, KeyType.GENERIC_SECRET, crypt=False)
+                self._signing_pair()
         except PKCS11Error as error:
             raise translate(error) from None
 
@@ -163,38 +165,32 @@ class Hsm:
         self._probe_seal(failure)
         raise SealBroken
 
+    def is_newest(self, sealed: bytes) -> bool:
+        """Whether ``sealed`` names the current wrapping key."""
+        return sealed[: _HEADER.size] == _HEADER.pack(_VERSION, self.generation)
+
     def hmac(self, message: bytes) -> bytes:
-        """HMAC-SHA-256 under the current HMAC key (CKM_SHA256_HMAC), 32 bytes."""
-        key = self._key("hmac", self.generation)
+        """HMAC-SHA-256 under the HMAC key (CKM_SHA256_HMAC), 32 bytes."""
+        key = self._key("hmac", FIRST)
         try:
             return bytes(key.sign(message, mechanism=Mechanism.SHA256_HMAC))
         except PKCS11Error as error:
             raise translate(error) from None
 
     def sign(self, message: bytes) -> bytes:
-        """Sign with the current signing key.
-
-        Returns 64 bytes Ed25519 (RFC 8032, CKM_EDDSA); where the module only has P-256, DER
-        ``Ecdsa-Sig-Value`` over SHA-256.
-        """
-        key = self._key("sign", self.generation)
+        """Sign with the signing key: 64 bytes Ed25519 (RFC 8032, CKM_EDDSA)."""
+        key = self._key("sign", FIRST)
         try:
-            if key.key_type == KeyType.EC_EDWARDS:
-                return bytes(key.sign(message, mechanism=Mechanism.EDDSA))
-            digest = self._session.digest(message, mechanism=Mechanism.SHA256)
-            return encode_ecdsa_signature(key.sign(digest, mechanism=Mechanism.ECDSA))
+            return bytes(key.sign(message, mechanism=Mechanism.EDDSA))
         except PKCS11Error as error:
             raise translate(error) from None
 
     def signing_public_key(self) -> bytes:
-        """The public half of the signing key: 32 raw bytes of Ed25519, or P-256 as DER
-        SubjectPublicKeyInfo."""
-        found = self._find("sign", self.generation, ObjectClass.PUBLIC_KEY)
+        """The public half of the signing key: 32 raw bytes."""
+        found = self._find("sign", FIRST, ObjectClass.PUBLIC_KEY)
         if len(found) != 1:
             raise KeyNotFound
         try:
-            if found[0].key_type != KeyType.EC_EDWARDS:
-                return encode_ec_public_key(found[0])
             point = bytes(found[0][Attribute.EC_POINT])
         except PKCS11Error as error:
             raise translate(error) from None
@@ -235,24 +231,14 @@ class Hsm:
             },
         )
 
-    def _signing_pair(self, generation: int) -> None:
-        curves = (
-            (KeyType.EC_EDWARDS, Mechanism.EC_EDWARDS_KEY_PAIR_GEN, _EDWARDS25519),
-            (
-                KeyType.EC,
-                Mechanism.EC_KEY_PAIR_GEN,
-                pkcs11.util.ec.encode_named_curve_parameters("secp256r1"),
-            ),
-        )
-        offered = self._session.token.slot.get_mechanisms()
-        kind, mechanism, parameters = curves[0 if curves[0][1] in offered else 1]
+    def _signing_pair(self) -> None:
         self._session.create_domain_parameters(
-            kind, {Attribute.EC_PARAMS: parameters}, local=True
+            KeyType.EC_EDWARDS, {Attribute.EC_PARAMS: _EDWARDS25519}, local=True
         ).generate_keypair(
-            id=_key_id("sign", generation),
-            label=label_of("sign", generation),
+            id=_key_id("sign", FIRST),
+            label=label_of("sign", FIRST),
             store=True,
-            mechanism=mechanism,
+            mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
             private_template={
                 Attribute.SENSITIVE: True,
                 Attribute.EXTRACTABLE: False,

@@ -173,7 +173,7 @@ def create_custodian_keys(settings: CustodianSettings) -> None:
     os.environ.update(settings.hsm.environment)
     pin = settings.pin().get_secret_value()
     hsm = settings.hsm
-    process.create_keys(hsm.module, hsm.token_label, pin, hsm.generation)
+    process.create_keys(hsm.module, hsm.token_label, pin, hsm.generation, settings.ledger)
 
 
 def run_custodian(settings: CustodianSettings) -> None:

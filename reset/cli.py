@@ -159,13 +159,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(names: str, action: Callable[[Arguments], None], about: str) -> argparse.ArgumentParser:
+    def add(
+        names: str, action: Callable[[Arguments], None], about: str, *, settings: bool = True
+    ) -> argparse.ArgumentParser:
         group, _, name = names.rpartition(" ")
         where = groups[group] if group else commands
         made = where.add_parser(name, help=about, description=about)
-        made.add_argument(
-            "--config", type=Path, help="settings file; else the environment names it"
-        )
+        if settings:
+            made.add_argument(
+                "--config", type=Path, help="settings file; else the environment names it"
+            )
         made.set_defaults(command=action)
         return made
 
@@ -192,7 +195,8 @@ def _parser() -> argparse.ArgumentParser:
         ("verify-certificate", _verify_certificate),
         ("verify-approval", _verify_approval),
     ):
-        verify = add(name, action, "verify offline, with the service's own rules")
+        about = "verify offline, with the service's own rules"
+        verify = add(name, action, about, settings=False)
         verify.add_argument("--anchors", type=Path, action="append", required=True)
         verify.add_argument("--intermediates", type=Path, action="append", default=[])
         verify.add_argument("--crl", type=Path, action="append", required=True)

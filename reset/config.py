@@ -13,6 +13,7 @@ import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -248,7 +249,10 @@ def _load(kind: type[_Kind], path: Path | None, variable: str) -> _Kind:
         raise SettingsRefused(problems=[f"name the settings file by --config or {variable}"])
     try:
         raw = tomllib.loads(named.read_text())
-        return kind.model_validate(raw, context={"base": named.resolve().parent})
+        made = kind.model_validate(raw, context={"base": named.resolve().parent})
+        if urlsplit(str(raw.get("database", ""))).password:
+            _private(named)
+        return made
     except OSError as error:
         raise SettingsRefused(problems=[f"{named}: {error.strerror}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -261,10 +265,15 @@ def _load(kind: type[_Kind], path: Path | None, variable: str) -> _Kind:
         raise SettingsRefused(problems=lines) from None
 
 
+def _private(path: Path) -> None:
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsRefused(
+            problems=[f"{path}: holds a secret and is open to others: chmod 600 {path.name}"]
+        )
+
+
 def _secret(path: Path, shortest: int) -> bytes:
-    mode = path.stat().st_mode
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsRefused(problems=[f"{path}: readable for others: chmod 600 {path.name}"])
+    _private(path)
     value = path.read_bytes().strip()
     if len(value) < shortest:
         raise SettingsRefused(problems=[f"{path}: needs at least {shortest} bytes"])

@@ -129,7 +129,10 @@ def _listen(service: Service) -> list[listeners.Listener]:
     servers = []
     for site, address, context in sites:
         host, _, port = address.rpartition(":")
-        server = listeners.listen(site, host, int(port), context)
+        try:
+            server = listeners.listen(site, host, int(port), context)
+        except OSError as error:
+            raise SettingsRefused(problems=[f"listen: {address}: {error.strerror}"]) from None
         threading.Thread(target=server.serve_forever, name=address, daemon=True).start()
         servers.append(server)
     return servers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 from email.message import EmailMessage
@@ -10,6 +11,7 @@ from typing import Literal
 
 from reset.errors import Unavailable
 
+_log = logging.getLogger("reset.mail")
 TIMEOUT = 20.0  # seconds for every step of the conversation
 
 
@@ -48,7 +50,9 @@ class SmtpMailer:
                 if self._user:
                     server.login(self._user, self._password)
                 server.send_message(message, to_addrs=[to])
-        except (OSError, smtplib.SMTPException, ValueError):
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            # the type only: servers quote addresses and texts in their answers
+            _log.warning("mail %s was not sent: %s", message_id, type(error).__name__)
             raise Unavailable(part="mail") from None
 
     def _connect(self) -> smtplib.SMTP:

@@ -70,6 +70,7 @@ EVENTS = frozenset(
         "escrow-checked",
         "escrow-rewrapped",
         "checkpoint-signed",
+        "mail-given-up",
     }
 )
 

@@ -19,6 +19,9 @@ class Keys(Protocol):
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Decrypt. Raises ``pkcs11_driver.hsm.SealBroken``."""
 
+    def is_newest(self, sealed: bytes) -> bool:
+        """Whether the newest wrapping key made this."""
+
     def hmac(self, message: bytes) -> bytes:
         """HMAC-SHA-256, 32 bytes."""
 

@@ -122,8 +122,14 @@ class CustodianService:
             return self._keys.hmac(_FINGERPRINT + so_pin.encode())
 
     def rewrap(self, serial: str, version: int, sealed: bytes) -> bytes:
-        """The same SO PIN under the newest wrapping key, journaled. Raises ``EscrowDamaged``."""
-        renewed = self._seal(serial, version, self._open_escrow(serial, version, sealed))
+        """The same SO PIN under the newest wrapping key, journaled; what is there already stays.
+
+        Raises ``EscrowDamaged``.
+        """
+        so_pin = self._open_escrow(serial, version, sealed)
+        if self._keys.is_newest(sealed):
+            return sealed
+        renewed = self._seal(serial, version, so_pin)
         with self._ledger.write():
             self._ledger.add_sealed(serial, version, renewed, self._now())
         return renewed

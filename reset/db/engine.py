@@ -23,8 +23,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from reset.errors import ResetError, SettingsRefused, Unavailable
 
 LOCK_WAIT = timedelta(seconds=5)
-# a thread that writes may read on a second connection meanwhile: twice the threads of a process
-_POOL = {"pool_size": 10, "max_overflow": 30, "pool_timeout": LOCK_WAIT.total_seconds()}
+# a thread that writes may read on a second connection meanwhile, so a bounded pool could be a
+# deadlock; the threads of the process are the bound
+_POOL = {"pool_size": 10, "max_overflow": -1, "pool_timeout": LOCK_WAIT.total_seconds()}
 STATEMENT_LONGEST = timedelta(seconds=60)
 # SQLITE_READONLY, read_only_sql_transaction
 _WRITE_REFUSED = ("SQLITE_READONLY", "25006")

@@ -202,6 +202,9 @@ class Custody:
             raise JobRefused(reason="nonce")
         if tidy_serial(asked.token.serial) != token.serial:
             raise WrongToken(expected=token.serial, found=asked.token.serial[:64])
+        if token.state != "in-use" or token.holder_uid != job.uid:
+            self._refer(job.about, "token-withdrawn")
+            raise OfficeOnly(reason="token-withdrawn")
         if asked.token.so_pin in ("locked", "final-try"):
             self._refer(job.about, f"so-pin-{asked.token.so_pin}")
             raise OfficeOnly(reason=f"so-pin-{asked.token.so_pin}")

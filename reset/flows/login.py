@@ -37,7 +37,8 @@ class Login:
         if not password or len(password.encode()) > PASSWORD_LIMIT:
             raise BadInput(field="password", rule="empty" if not password else "too-long")
         parts = self._parts
-        key = f"login:{name}|{address}"
+        # people type passwords into the wrong field: no name is kept in clear
+        key = "login:" + parts.custodian.hmac(f"login 1|{name}|{address}".encode()).hex()
         with parts.store.write() as uow:
             wait = uow.throttle.reserve(key, parts.clock.now())
         if wait:

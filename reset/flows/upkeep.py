@@ -63,7 +63,12 @@ class Upkeep:
         }
         to = addresses[mail.box]
         late = code and parts.clock.now() >= code.created_at + parts.policy.code_age
-        if not to or person is None or late or mail.tries > MOST_TRIES:
+        if mail.tries > MOST_TRIES:
+            with parts.store.write() as uow:
+                facts = {"person": mail.uid, "kind": mail.kind, "box": mail.box}
+                uow.audit.append("mail-given-up", "service", facts)
+            return
+        if not to or person is None or late:
             return
         digits = codes.derive(parts, code) if code else ""
         subject, body = write(parts, mail, person.name, digits)

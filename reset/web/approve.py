@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
+from pkcs11_driver import wire
+from reset.core.approvals import Statement
 from reset.errors import (
     BadInput,
     CertificateRefused,
@@ -15,6 +17,7 @@ from reset.errors import (
     StateConflict,
     StatementRefused,
 )
+from reset.flows.approve import Item
 from reset.web import error_pages
 from reset.web.forms import again, text
 from reset.web.guards import guard
@@ -47,7 +50,7 @@ def waiting() -> ResponseReturnValue:
 def show(request_id: str) -> ResponseReturnValue:
     """One request: the statement in words, and the ways to sign or deny it."""
     item, statement = flows().approve.item(person(), request_id)
-    return render_template("approval.html", item=item, statement=statement, reason="")
+    return render_template("approval.html", **_page(item, statement, ""))
 
 
 @blueprint.get("/approvals/<random:request_id>/statement")
@@ -62,8 +65,16 @@ def statement(request_id: str) -> ResponseReturnValue:
 
 def _again(request_id: str, refused: ResetError, field: str, reason: str) -> ResponseReturnValue:
     item, words = flows().approve.item(person(), request_id)
-    context = {"item": item, "statement": words, "reason": reason}
-    return again("approval.html", refused, field, **context)
+    return again("approval.html", refused, field, **_page(item, words, reason))
+
+
+def _page(item: Item, statement: Statement, reason: str) -> dict[str, object]:
+    return {
+        "item": item,
+        "statement": statement,
+        "reason": reason,
+        "content_type": wire.STATEMENT_OID,
+    }
 
 
 @blueprint.post("/approvals/<random:request_id>/signature")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 import traceback
@@ -12,7 +13,13 @@ from prometheus_client import Counter, Histogram
 
 from reset.web.site import site
 
-log = structlog.get_logger("reset.web")
+log = structlog.wrap_logger(
+    logging.getLogger("reset.web"),
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+)
 REQUESTS = Counter("reset_requests", "Answered requests", ["site", "route", "status"])
 SECONDS = Histogram("reset_request_seconds", "Time to answer", ["site", "route"])
 

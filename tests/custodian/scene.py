@@ -55,6 +55,9 @@ class SoftKeys:
         except (InvalidTag, ValueError):
             raise SealBroken from None
 
+    def is_newest(self, sealed: bytes) -> bool:
+        return True
+
     def hmac(self, message: bytes) -> bytes:
         mac = hmac.HMAC(self._mac, hashes.SHA256())
         mac.update(message)

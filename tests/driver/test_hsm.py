@@ -161,7 +161,8 @@ def _uses(key: Any) -> set[str]:
 def test_no_key_comes_out_or_does_more_than_its_one_thing(token: MadeToken) -> None:
     seen = children.value(_attributes, str(token.module))
     expected = {"wrap": {"ENCRYPT", "DECRYPT"}, "hmac": {"SIGN"}, "sign": {"SIGN"}}
-    assert set(seen) == {f"token-reset {name} {n}" for name in expected for n in (1, 2)}
+    once = {f"token-reset {name} 1" for name in expected}
+    assert set(seen) == once | {"token-reset wrap 2"}
     for label, key in seen.items():
         assert key.pop("uses") == expected[label.split()[1]]
         assert key == {

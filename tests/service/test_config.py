@@ -39,6 +39,7 @@ def file(tmp_path: Path) -> Path:
         (tmp_path / name).write_text("x")
     (tmp_path / "form-key").touch(mode=0o600)
     (tmp_path / "form-key").write_text("marked-secret-" * 4)
+    (tmp_path / "service.toml").touch(mode=0o600)
     (tmp_path / "service.toml").write_text(SERVICE)
     return tmp_path / "service.toml"
 
@@ -113,6 +114,12 @@ def test_secrets_that_others_can_read_are_refused(file: Path) -> None:
     key.write_text("short")
     with pytest.raises(SettingsRefused):
         config.load(file).secret_key()
+
+
+def test_a_database_password_needs_a_closed_file(file: Path) -> None:
+    """The settings themselves are a secret then."""
+    file.chmod(0o644)
+    assert "chmod 600" in _refused(file)
 
 
 def test_no_file_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
