@@ -44,6 +44,8 @@ class EscrowKeeping:
             rows = list(uow.escrow.every())
         for serial, version, sealed in rows:
             fresh = parts.custodian.rewrap(serial, version, sealed)
+            if fresh == sealed:
+                continue
             with parts.store.write() as uow:
                 changed += uow.escrow.rewrap(serial, version, sealed, fresh)
         with parts.store.write() as uow:
