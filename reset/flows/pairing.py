@@ -6,7 +6,7 @@ the HSM. Showing the page again shows the same code while it lives, so a reload 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pkcs11_driver import wire
@@ -31,7 +31,7 @@ class Pairing:
     """What the page shows. ``code`` is empty once a helper has claimed it, then ``words`` are
     those that the helper shows too. ``expires_at``: of the unclaimed code."""
 
-    code: str
+    code: str = field(repr=False)
     words: str
     expires_at: datetime
     outcome: str

@@ -26,6 +26,7 @@ from reset.core.tokens import Token
 from reset.errors import (
     AnswersWrong,
     BadInput,
+    Busy,
     CodeDead,
     CodeWrong,
     NoApprover,
@@ -38,6 +39,7 @@ from reset.errors import (
     StateConflict,
     TokenChoiceNeeded,
     TooManyRequests,
+    Unavailable,
 )
 from reset.flows import codes
 from reset.flows.approve import approver_uids
@@ -208,7 +210,14 @@ class Recover:
             spent = uow.tries.reserve(rounds_key(uid), limit)
         if spent is None:
             raise SelfServiceBlocked
-        if not self._all_match(uid, stored, answers):
+        try:
+            right = self._all_match(uid, stored, answers)
+        except (Busy, Unavailable):
+            # no verdict was given, so the holder does not pay for our trouble
+            with parts.store.write() as uow:
+                uow.tries.give_back(rounds_key(uid))
+            raise
+        if not right:
             self._note_wrong(uid, here.request, blocked=spent >= limit)
             raise AnswersWrong(rounds_left=limit - spent)
         with parts.store.write() as uow:

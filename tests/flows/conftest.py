@@ -1,0 +1,133 @@
+"""Worlds to test in: filled once for each database and custodian, copied for every test."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, make_url, text
+
+from reset.db import migrate
+from reset.db.engine import make_engine
+from reset.db.tables import mail_codes
+from tests.custodian.conftest import Process, make_process
+from tests.custodian.scene import Institution
+from tests.db.conftest import DIALECTS, new_database, postgres_server, sqlite_template
+from tests.flows.world import Institute, Memo, Place, World
+from tests.institution.authority import Authority
+
+__all__ = ["new_database", "postgres_server", "sqlite_template"]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def memo() -> Memo:
+    """What was hashed in this test run; a hash is the same every time."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def institute(tmp_path_factory: pytest.TempPathFactory) -> Institute:
+    return Institute.create(tmp_path_factory.mktemp("institute") / "authority")
+
+
+@pytest.fixture(scope="session")
+def seeded(
+    institute: Institute,
+    memo: Memo,
+    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_template: Path,
+) -> Place:
+    """A filled place on SQLite, its world closed."""
+    directory = tmp_path_factory.mktemp("seeded")
+    shutil.copy(sqlite_template, directory / "reset.db")
+    world = World(
+        institute, Place(directory, f"sqlite:///{directory}/reset.db", institute.made_at), memo
+    )
+    world.seed()
+    world.close()
+    return Place(directory, world.place.url, world.clock.now())
+
+
+@pytest.fixture
+def world(institute: Institute, memo: Memo, seeded: Place, tmp_path: Path) -> Iterator[World]:
+    """People, tokens and profiles; a clock that stands still until it is moved."""
+    made = World(institute, seeded.copy(tmp_path / "world"), memo)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def custodian_process(institute: Institute) -> Iterator[Process]:
+    """A custodian in a process of its own, with a SoftHSM."""
+    authority = Authority.load(institute.directory)
+    process = make_process(Institution(authority, institute.members))
+    process.start()
+    yield process
+    process.stop()
+    shutil.rmtree(process.directory)
+
+
+@pytest.fixture(scope="session")
+def busy_places(
+    institute: Institute,
+    tmp_path_factory: pytest.TempPathFactory,
+    custodian_process: Process,
+    request: pytest.FixtureRequest,
+) -> Callable[[str], Place]:
+    """Make a filled place for the custodian process on a database of this dialect."""
+    filled: dict[str, Place] = {}
+
+    def fill(dialect: str) -> Place:
+        directory = tmp_path_factory.mktemp("busy")
+        url = f"sqlite:///{directory}/reset.db"
+        if dialect == "sqlite":
+            shutil.copy(request.getfixturevalue("sqlite_template"), directory / "reset.db")
+        else:
+            url = request.getfixturevalue("new_database")("flows_seed")
+            migrate.upgrade(url)
+        world = World(institute, Place(directory, url, None), custodian=custodian_process.client())
+        world.seed()
+        world.close()
+        engine = make_engine(url)
+        with engine.begin() as connection:
+            connection.execute(delete(mail_codes))  # each test has the hour's sends for itself
+        engine.dispose()
+        return Place(directory, url, None)
+
+    def get(dialect: str) -> Place:
+        if dialect not in filled:
+            filled[dialect] = fill(dialect)
+        return filled[dialect]
+
+    return get
+
+
+@pytest.fixture(params=DIALECTS)
+def busy_world(
+    request: pytest.FixtureRequest,
+    institute: Institute,
+    busy_places: Callable[[str], Place],
+    custodian_process: Process,
+    tmp_path: Path,
+) -> Iterator[World]:
+    """A world that many threads may use at once, on each database, at the real time."""
+    seed, url = busy_places(request.param), None
+    if request.param == "postgresql":
+        name = f"flows_{next(_numbers)}"
+        server = make_engine(request.getfixturevalue("postgres_server")).execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
+        with server.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE flows_seed'))
+        server.dispose()
+        url = make_url(seed.url).set(database=name).render_as_string(hide_password=False)
+    made = World(
+        institute, seed.copy(tmp_path / "world", url), custodian=custodian_process.client()
+    )
+    yield made
+    made.close()

@@ -1,0 +1,196 @@
+"""Logging in by PID and password, and by the token's certificate (S1.38, S1.55, T11, T12, T34)."""
+
+from __future__ import annotations
+
+import pytest
+
+from reset.errors import BadInput, CertificateRefused, LoginRefused, ResetError, SlowDown
+from tests.flows.world import (
+    HOLDER,
+    SECOND,
+    SECOND_TIME,
+    SUPERVISOR,
+    World,
+    password_of,
+    serial_of,
+)
+from tests.institution.authority import Profile, software_key
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+
+
+def refused(world: World, pid: str, password: str, address: str = HERE) -> ResetError:
+    with pytest.raises(ResetError) as error:
+        world.login.with_password(pid, password, address)
+    return error.value
+
+
+def test_unknown_wrong_inactive_and_without_password_are_alike(world: World) -> None:
+    """T34, peer failure 12: the same error, the same work."""
+    world.put_person(SECOND, active=False)
+    seen = set()
+    for pid, word in (
+        ("holly", "wrong"),
+        ("nobody", "wrong"),
+        ("sam", password_of(SECOND)),
+        ("sue", "anything"),  # has no password here
+    ):
+        before = world.hasher.count
+        error = refused(world, pid, word)
+        seen.add((type(error), str(error), repr(error), world.hasher.count - before))
+    assert len(seen) == 1
+    assert seen.pop()[0] is LoginRefused
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["holly", "HOLLY", " holly ", "hol\u200bly", "ｈｏｌｌｙ", "holly\u00a0", "ho\u00adlly"],
+)  # fmt: skip
+def test_every_way_of_writing_a_name_is_the_same_name(world: World, variant: str) -> None:
+    """Peer failures 6 and 23."""
+    for _ in range(world.policy.login_slow_after):
+        refused(world, "holly", "wrong")
+    refused(world, variant, "wrong")  # counted on the same counter: from here on there is a wait
+    error = refused(world, "holly", password_of(HOLDER))
+    assert isinstance(error, SlowDown)
+    assert error.data["retry_after"] >= 1
+
+
+def test_unknown_names_slow_down_as_known_ones_do(world: World) -> None:
+    waits = {}
+    for pid in ("holly", "nobody"):
+        for _ in range(world.policy.login_slow_after + 1):
+            assert isinstance(refused(world, pid, "wrong"), LoginRefused)
+        waits[pid] = refused(world, pid, "wrong").data
+    assert waits["holly"] == waits["nobody"]
+
+
+def test_the_victim_elsewhere_is_not_locked(world: World) -> None:
+    """Peer failure 41: the slow-down is of the pair of name and address."""
+    for _ in range(world.policy.login_slow_after + 1):
+        refused(world, "holly", "wrong", ELSEWHERE)
+    assert isinstance(refused(world, "holly", password_of(HOLDER), ELSEWHERE), SlowDown)
+    assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
+
+
+def test_the_wait_grows_ends_and_a_success_forgets_it(world: World) -> None:
+    longest = world.policy.login_slow_longest
+    for _ in range(world.policy.login_slow_after + 1):
+        refused(world, "holly", "wrong")
+    first = refused(world, "holly", "wrong").data["retry_after"]
+    world.clock.move(longest)
+    refused(world, "holly", "wrong")
+    assert refused(world, "holly", "wrong").data["retry_after"] > first
+    world.clock.move(longest)
+    assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
+    for _ in range(world.policy.login_slow_after):
+        assert isinstance(refused(world, "holly", "wrong"), LoginRefused)
+
+
+def test_a_refusal_by_the_slow_down_hashes_nothing(world: World) -> None:
+    for _ in range(world.policy.login_slow_after + 1):
+        refused(world, "holly", "wrong")
+    before = world.hasher.count
+    assert isinstance(refused(world, "holly", password_of(HOLDER)), SlowDown)
+    assert world.hasher.count == before
+
+
+@pytest.mark.parametrize("pid", ["", " ", "\u200b", "\t\n", "x" * 129])
+def test_no_name_is_no_attempt(world: World, pid: str) -> None:
+    """Peer failure 10: no counter of anybody changes."""
+    before = world.dump()
+    error = refused(world, pid, "word")
+    assert isinstance(error, BadInput)
+    assert error.data["field"] == "pid"
+    assert world.dump() == before
+
+
+@pytest.mark.parametrize("password", ["", "x" * 257, "ä" * 129, "x" * 1_000_000])
+def test_no_or_long_passwords_are_refused_before_hashing(world: World, password: str) -> None:
+    """Peer failures 18 and 34."""
+    before, count = world.dump(), world.hasher.count
+    assert refused(world, "holly", password).data["field"] == "password"
+    assert (world.dump(), world.hasher.count) == (before, count)
+
+
+@pytest.mark.parametrize("password", ["pass word of u-holder!", "Pass word of u-holder! "])
+def test_a_password_is_compared_as_typed(world: World, password: str) -> None:
+    assert isinstance(refused(world, "holly", password), LoginRefused)
+
+
+def test_names_that_nobody_has_are_not_in_the_log(world: World) -> None:
+    """People type passwords into the field of the name."""
+    refused(world, "My-Secret-Password-1", "x")
+    refused(world, "holly", "x")
+    actors = [entry["actor"] for entry in world.named("login-refused")]
+    assert actors == ["unknown", HOLDER]
+    assert "my-secret" not in str(world.dump()["audit_entries"]).lower()
+    world.login.with_password("holly", password_of(HOLDER), HERE)
+    assert world.named("login")[-1]["facts"] == {"address": HERE}
+
+
+# --- certificates -------------------------------------------------------------------------
+def rule(world: World, certificate: bytes) -> str:
+    with pytest.raises(CertificateRefused) as error:
+        world.login.with_certificate(certificate)
+    return str(error.value.data["rule"])
+
+
+def test_the_enrolled_certificate_logs_in(world: World) -> None:
+    login = world.login.with_certificate(world.institute.members[SUPERVISOR][1])
+    assert (login.person.uid, login.token.serial) == (SUPERVISOR, serial_of(SUPERVISOR))
+    world.login.note_certificate(login, HERE)
+    world.login.note_logout(SUPERVISOR)
+    assert [e["event"] for e in world.events()][-2:] == ["certificate-login", "logout"]
+
+
+def test_any_other_certificate_does_not(world: World) -> None:
+    """S1.39, peer failure 27: the same key, the same name, the same serial number."""
+    key, enrolled = world.institute.members[HOLDER]
+    issue = world.authority.issue_person
+    again = issue(uid=HOLDER, name="Holly Holder", public_key=key.public_key())
+    assert rule(world, again) == "not-enrolled"
+    other = software_key("p256").public_key()
+    assert rule(world, issue(uid=HOLDER, name="x", public_key=other)) == "not-enrolled"
+    assert rule(world, issue(uid="u-nobody", name="x", public_key=other)) == "person"
+    late = Profile(ends=-Profile().starts * 0)
+    assert rule(world, issue(uid=HOLDER, name="x", public_key=other, profile=late)) == "expired"
+    assert rule(world, b"") == rule(world, enrolled + b"\0") == "malformed"
+
+
+def test_a_revoked_certificate_or_a_person_who_left(world: World) -> None:
+    world.put_person(SECOND, active=False)
+    assert rule(world, world.institute.members[SECOND][1]) == "person"
+    world.authority.revoke(world.institute.members[HOLDER][1])
+    assert rule(world, world.institute.members[HOLDER][1]) == "revoked"
+
+
+def test_a_retired_token_logs_nobody_in(world: World) -> None:
+    """S1.82."""
+    world.put_token(HOLDER, state="retired")
+    assert rule(world, world.institute.members[HOLDER][1]) == "not-enrolled"
+
+
+# --- sessions -----------------------------------------------------------------------------
+def test_sessions_end_by_idleness_age_and_logout(world: World) -> None:
+    sessions, policy = world.sessions, world.policy
+    cookie = sessions.save(None, "public", HOLDER, "{}", None)
+    assert cookie not in str(world.dump()["sessions"])
+    assert sessions.load(cookie, "certificate") is None  # S1.39: one site each
+    for _ in range(40):
+        world.clock.move(policy.session_idle * 0.9)
+        session = sessions.load(cookie, "public")
+        if session is None:
+            break
+        sessions.touch(session)
+    assert world.clock.now() - world.place.at >= policy.session_absolute * 0.95
+    assert sessions.load(cookie, "public") is None
+    other = sessions.save(None, "public", HOLDER, "{}", None)
+    world.clock.move(policy.session_idle)
+    assert sessions.load(other, "public") is None
+    third = sessions.save(None, "public", HOLDER, "{}", None)
+    sessions.end(third)
+    assert sessions.load(third, "public") is None
+    world.clock.move(SECOND_TIME)
+    assert world.upkeep.purge() == 2
+    assert world.dump()["sessions"] == []

@@ -1,0 +1,270 @@
+"""Many at once: what is compared never exceeds the limit, and everything happens once.
+
+Peer failures 1, 2, 8, 11 and 16, on SQLite and PostgreSQL, with the custodian in its own process.
+"""
+
+from __future__ import annotations
+
+import hmac as real_hmac
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pkcs11_driver import wire
+from reset.errors import ResetError
+from reset.flows import codes, custody, recover
+from tests.flows.model_token import Helper, ModelToken
+from tests.flows.world import (
+    HOLDER,
+    REPRESENTATIVE,
+    SUPERVISOR,
+    World,
+    serial_of,
+)
+
+MANY = 60
+
+
+def at_once(calls: Sequence[Callable[[], Any]]) -> Counter[str]:
+    """Run all at the same moment; how often each code of a refusal came, or ``ok``."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> str:
+        barrier.wait()
+        try:
+            call()
+        except ResetError as refused:
+            return refused.code
+        return "ok"
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return Counter(pool.map(run, calls))
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each flow compared a secret."""
+    counts: Counter[str] = Counter()
+    lock = threading.Lock()
+    for module in (codes, custody, recover):
+
+        def compare(a: Any, b: Any, name: str = module.__name__) -> bool:
+            with lock:
+                counts[name] += 1
+            return real_hmac.compare_digest(a, b)
+
+        monkeypatch.setattr(module, "hmac", SimpleNamespace(compare_digest=compare))
+    return counts
+
+
+def test_wrong_answers(busy_world: World, compared: Counter[str]) -> None:
+    world = busy_world
+    request = world.open()
+    hashed = world.hasher.count
+    now = world.clock.now()
+    wrong = ["nonsense", "more nonsense", "even more"]
+    ends = at_once([lambda: world.recover.answer(HOLDER, request.id, wrong, now)] * MANY)
+    rounds = world.policy.failed_rounds
+    assert ends["ok"] == 0
+    assert compared[recover.__name__] == world.hasher.count - hashed == 3 * rounds
+    assert ends["answers-wrong"] == rounds == world.spent(f"rounds:{HOLDER}")
+    assert ends["self-service-blocked"] + ends["state-conflict"] == MANY - rounds
+    assert world.request(request).state == "office"
+    assert len(world.named("answers-wrong")) == rounds
+    assert len(world.named("self-service-blocked")) == 1
+
+
+def test_a_right_answer_among_wrong_ones(busy_world: World, compared: Counter[str]) -> None:
+    """It is no way to more wrong ones: what a right round gives back is its own try."""
+    world = busy_world
+    request = world.open()
+    right, now = world.right(request), world.clock.now()
+    wrong = ["nonsense", *right[1:]]
+    calls = [
+        lambda n=n: world.recover.answer(HOLDER, request.id, right if n % 6 == 0 else wrong, now)
+        for n in range(30)
+    ]
+    ends = at_once(calls)
+    assert ends["answers-wrong"] <= world.policy.failed_rounds
+    assert ends["answers-wrong"] == world.spent(f"rounds:{HOLDER}")
+    # a busy hasher may end a set halfway: no verdict, and the round is given back
+    verdicts = ends["ok"] + ends["answers-wrong"]
+    assert 3 * verdicts <= compared[recover.__name__] <= 3 * (verdicts + ends["busy"])
+    assert set(ends) <= {"ok", "answers-wrong", "self-service-blocked", "state-conflict", "busy"}
+    assert len(world.named("answers-right")) == ends["ok"]
+
+
+def test_wrong_mail_codes(busy_world: World, compared: Counter[str]) -> None:
+    world = busy_world
+    request = world.open()
+    world.answer(request)
+    code, now = world.send(request), world.clock.now()
+    compared.clear()
+    guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, MANY + 1)]
+    ends = at_once(
+        [lambda g=g: world.recover.enter_code(HOLDER, request.id, g, now) for g in guesses]
+    )
+    assert ends["ok"] == 0
+    assert compared[codes.__name__] == world.policy.code_tries
+    assert ends["code-wrong"] == world.policy.code_tries - 1
+    assert world.spent(f"code:reset:{request.id}") == world.policy.code_tries
+    assert world.request(request).ended_because == "code-tries"
+    assert len(world.named("request-cancelled")) == 1
+    assert len(world.named("code-wrong")) == world.policy.code_tries
+
+
+def test_the_right_mail_code_many_times(busy_world: World) -> None:
+    """One success, one asking of the approver, one mail to them."""
+    world = busy_world
+    request = world.open()
+    world.answer(request)
+    code, now = world.send(request), world.clock.now()
+    ends = at_once([lambda: world.recover.enter_code(HOLDER, request.id, code, now)] * 12)
+    assert ends["ok"] == 1
+    assert len(world.named("code-right")) == 3  # two of them confirmed addresses
+    assert len(world.named("approver-asked")) == 1
+    asked = [row for row in world.dump()["outbox"] if "approver-asked" in row]
+    assert len(asked) == 2  # the supervisor and the representative
+    assert world.request(request).state == "waiting_for_approval"
+
+
+def test_sending_codes(busy_world: World) -> None:
+    world = busy_world
+    request = world.open()
+    world.answer(request)
+    now = world.clock.now()
+    ends = at_once([lambda: world.recover.send_code(HOLDER, request.id, now)] * 12)
+    assert ends["ok"] == world.policy.code_sends_per_hour
+    assert ends["code-sends-spent"] == 12 - ends["ok"]
+
+
+def test_pairing_codes(busy_world: World, compared: Counter[str]) -> None:
+    world = busy_world
+    code = wire.tidy_code(world.code(world.ready()))
+    letters = wire.CODE_ALPHABET
+    last = letters.index(code[-1])
+    guesses = [
+        code[:-2] + letters[(letters.index(code[-2]) + 1 + n // 25) % len(letters)]
+        + letters[(last + 1 + n % 25) % len(letters)]
+        for n in range(MANY)
+    ]  # fmt: skip
+    compared.clear()
+
+    def claim(number: int, guess: str) -> object:
+        return world.custody.claim(wire.Claim(guess, b"k" * 32, "1"), f"198.51.100.{number}")
+
+    ends = at_once([lambda n=n, g=g: claim(n, g) for n, g in enumerate(guesses)])
+    assert ends == {"pairing-code-refused": MANY}
+    assert compared[custody.__name__] == world.policy.pairing_tries
+
+
+def test_two_helpers_with_the_right_code(busy_world: World) -> None:
+    world = busy_world
+    code = world.code(world.ready())
+
+    def claim(number: int) -> object:
+        key = bytes([number]) * 32
+        return world.custody.claim(wire.Claim(code, key, "1"), f"198.51.100.{number}")
+
+    ends = at_once([lambda n=n: claim(n) for n in (1, 2, 3, 4)])
+    assert ends == {"ok": 1, "pairing-code-refused": 3}
+    assert len(world.named("helper-claimed")) == 1
+
+
+def test_clicks_on_open(busy_world: World) -> None:
+    """Peer failure 16: a double click is one request for everybody who clicked."""
+    world = busy_world
+    person, now = world.person(HOLDER), world.clock.now()
+    opened = []
+    ends = at_once([lambda: opened.append(world.recover.open(person, now, None, "").id)] * 8)
+    assert ends == {"ok": 8}
+    assert len(set(opened)) == 1
+    assert len(world.named("request-opened")) == 1
+
+
+def test_two_approvers_and_two_clicks(busy_world: World) -> None:
+    world = busy_world
+    request = world.waiting()
+    signatures = {uid: world.signature(request, uid) for uid in (SUPERVISOR, REPRESENTATIVE)}
+    ends = at_once(
+        [
+            lambda u=uid: world.approve.sign(world.person(u), request.id, signatures[u])
+            for uid in (SUPERVISOR, REPRESENTATIVE) * 3
+        ]
+    )
+    assert ends["ok"] >= 1
+    assert set(ends) <= {"ok", "state-conflict"}
+    assert len(world.dump()["approvals"]) == 1
+    assert len(world.named("approved")) == 1
+
+
+def test_signing_denying_and_cancelling_at_once(busy_world: World) -> None:
+    world = busy_world
+    request = world.waiting()
+    signature, sue = world.signature(request), world.person(SUPERVISOR)
+    ends = at_once(
+        [
+            lambda: world.approve.sign(sue, request.id, signature),
+            lambda: world.approve.deny(sue, request.id, "no"),
+            lambda: world.recover.cancel(HOLDER, request.id),
+        ]
+    )
+    state = world.request(request).state
+    events = Counter(entry["event"] for entry in world.events())
+    if state == "denied":
+        assert ends["ok"] == events["denied"] == 1
+        assert events["approved"] == events["request-cancelled"] == 0
+    else:  # an approved request may still be cancelled
+        assert events["denied"] == 0
+        assert ends["ok"] == events["approved"] + events["request-cancelled"]
+        assert state == ("cancelled" if events["request-cancelled"] else "ready")
+
+
+def test_the_same_release_many_times(busy_world: World) -> None:
+    """One intent, one epoch, one order; the approval is spent once."""
+    world = busy_world
+    request = world.ready()
+    helper = Helper(world, ModelToken.of(world), world.code(request))
+    claimed = helper.claim()
+    seen = wire.TokenSeen(helper.token.serial, "", "locked", "ok")
+    asked = wire.Release("a" * 32, seen)
+    ends = at_once([lambda: world.custody.release(claimed.job, claimed.secret, asked)] * 8)
+    assert ends["ok"] >= 1
+    events = Counter(entry["event"] for entry in world.events())
+    assert events["custody-intent"] == events["custody-sent"] == 1
+    helper.nonce = "a" * 32
+    assert helper.run().state == "done"
+
+
+def test_the_same_report_many_times(busy_world: World) -> None:
+    world = busy_world
+    request = world.ready()
+    helper = Helper(world, ModelToken.of(world), world.code(request))
+    helper.claim()
+    helper.release()
+    helper.work()
+    ends = at_once([helper.report] * 8)
+    assert ends["ok"] >= 1
+    assert set(ends) <= {"ok", "state-conflict"}
+    assert helper.report().state == "done"
+    events = Counter(entry["event"] for entry in world.events())
+    assert events["custody-done"] == events["reset-done"] == 1
+    done = [row for row in world.dump()["outbox"] if "reset-done" in row]
+    assert len(done) == 2
+    assert world.so_version(serial_of(HOLDER)) == 2
+
+
+def test_two_workers(busy_world: World) -> None:
+    """A mail that one worker has in hand is not taken by another."""
+    world = busy_world
+    world.waiting()
+    world.mailer.sent.clear()
+    world.open("u-second")
+    assert at_once([world.upkeep.deliver] * 6) == {"ok": 6}
+    ids = [mail.message_id for mail in world.mailer.sent]
+    assert len(ids) == len(set(ids))
