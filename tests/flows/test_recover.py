@@ -284,20 +284,32 @@ def test_a_block_stops_a_release_that_was_ready(world: World) -> None:
         Helper(world, ModelToken.of(world), code).claim()
 
 
-@pytest.mark.parametrize("part", ["hasher", "custodian"])
 def test_a_failure_while_comparing_keeps_the_try_spent(
-    world: World, part: str, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Peer failure 4: the counter is committed before the comparison, whatever comes then."""
     request = world.open()
-    world.faults.reset()
-    if part == "custodian":
-        world.faults.away = 1
-    else:
-        monkeypatch.setattr(world.hasher, "tag", lambda *_: 1 / 0)
-    with pytest.raises((Unavailable, ZeroDivisionError)):
+    monkeypatch.setattr(world.hasher, "tag", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         world.recover.answer(HOLDER, request.id, WRONG, world.clock.now())
     assert world.spent(f"rounds:{HOLDER}") == 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("call", [0, 1, 2])
+def test_an_outage_while_comparing_costs_nothing_and_tells_nothing(
+    world: World, right: bool, call: int
+) -> None:
+    """The service's own trouble, said before any verdict: right and wrong answers look alike."""
+    request = world.open()
+    world.faults.reset()
+    world.faults.away = call
+    answers = world.right(request) if right else WRONG
+    error = fail(world, request, answers)
+    assert (type(error), error.data) == (Unavailable, {"part": "custodian"})
+    assert world.spent(f"rounds:{HOLDER}") == 0
+    assert world.progress(request).step == "questions"
+    assert world.named("answers-wrong") == world.named("answers-right") == []
 
 
 def test_a_failure_after_the_verdict_keeps_the_try_spent(world: World) -> None:
