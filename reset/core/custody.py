@@ -13,7 +13,7 @@ Rules (R1-R9 of the rotation protocol, S1.28, S1.29):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -96,6 +96,14 @@ def candidates(operation: Operation) -> tuple[int, ...]:
 def affordable(operation: Operation, limit: int) -> bool:
     """Whether the next order stays inside the budget of SO tries."""
     return operation.tries_spent + len(candidates(operation)) <= limit
+
+
+def tries_unsent(operation: Operation) -> int:
+    """The spent tries when the lease ends: an order that was never made cost the token none."""
+    if operation.order:
+        return operation.tries_spent
+    debit = len(candidates(replace(operation, epoch=operation.epoch - 1)))
+    return max(0, operation.tries_spent - debit)
 
 
 def tries_after(operation: Operation, steps: tuple[str, ...]) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from reset.core.policy import Policy
@@ -121,7 +121,7 @@ class Chosen:
     """One question and answer as typed at registration."""
 
     question: str
-    answer: str
+    answer: str = field(repr=False)
 
 
 def question_text(question: str) -> str:

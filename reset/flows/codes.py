@@ -32,10 +32,10 @@ def send(
 ) -> None:  # fmt: skip
     """Make a new code and put its mail into the outbox; older codes of the purpose are dead.
 
-    The caller holds a row lock of ``about`` so that two sends cannot pass the limit together.
     Raises ``CodeSendsSpent``.
     """
     now = parts.clock.now()
+    uow.profiles.get(uid)  # locks the person's row: two sends cannot pass the limit together
     sent = sorted(uow.codes.sent_since(uid, now - HOUR))
     limit = parts.policy.code_sends_per_hour
     if len(sent) >= limit:

@@ -1,4 +1,4 @@
-"""The helper's side: claim a job, release an SO PIN to it, settle what it reports.
+"""The helper's side: release an SO PIN to a claimed job, settle what it reports.
 
 Rules (the rotation protocol, promises 2 and 3):
 
@@ -12,8 +12,6 @@ Rules (the rotation protocol, promises 2 and 3):
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -21,8 +19,6 @@ from dataclasses import replace
 
 from pkcs11_driver import wire
 from reset.core import custody
-from reset.core.assurance import standing
-from reset.core.codes import pairing_context, pairing_secret
 from reset.core.custody import Operation
 from reset.core.requests import Request
 from reset.core.requests import advance as advance_request
@@ -32,14 +28,10 @@ from reset.errors import (
     LeaseRunning,
     NoApprover,
     OfficeOnly,
-    PairingCodeRefused,
-    ProofsMissing,
     ReleaseRefused,
     ResetError,
     SelfApproval,
-    SelfServiceBlocked,
     SignatureRefused,
-    SlowDown,
     StaleReport,
     StateConflict,
     Unavailable,
@@ -47,7 +39,7 @@ from reset.errors import (
 )
 from reset.flows.approve import Approve, entitled
 from reset.flows.mails import post
-from reset.flows.pairing import tries_key
+from reset.flows.pairing import check_gate, hash_secret
 from reset.flows.parts import Parts
 from reset.flows.recover import rounds_key
 from reset.flows.times import show
@@ -64,100 +56,11 @@ class Custody:
         self._parts = parts
         self._approve = approve
 
-    # --- claim -----------------------------------------------------------------------
-    def claim(self, claim: wire.Claim, address: str) -> wire.Claimed:
-        """Spend a pairing code; the job belongs to the helper's key from now on.
-
-        The same helper may ask again (a lost reply); another one is refused. Raises
-        ``PairingCodeRefused`` for unknown, expired, used and wrong codes alike, ``SlowDown``,
-        ``ProofsMissing``, ``SelfServiceBlocked``.
-        """
-        parts, now = self._parts, self._parts.clock.now()
-        code = wire.tidy_code(claim.code)
-        if not wire.is_code(code) or len(claim.public_key) != 32:
-            raise PairingCodeRefused
-        with parts.store.write() as uow:
-            wait = uow.throttle.reserve(f"pairing:{address}", now)
-            job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
-            key = tries_key(job.id) if job else ""
-            tried = job and not wait and uow.tries.reserve(key, parts.policy.pairing_tries)
-        if wait:
-            raise SlowDown(retry_after=wait)
-        if job is None or not tried:
-            raise self._pairing_refused(job)
-        right = pairing_secret(parts.custodian.hmac(pairing_context(job.id)))
-        typed = code[wire.SELECTOR_LENGTH :]
-        if not hmac.compare_digest(typed.encode(), right.encode()):
-            raise self._pairing_refused(job)
-        secret = self._secret(job.id, claim.public_key)
-        with parts.store.write() as uow:
-            uow.throttle.clear(f"pairing:{address}")
-            uow.tries.give_back(key)
-            mine = self._take(uow, job.id, claim, _hash(secret))
-            token = uow.tokens.get(job.token_serial)
-        if not mine:
-            raise PairingCodeRefused
-        return wire.Claimed(
-            job=job.id,
-            secret=secret,
-            kind=job.kind,  # type: ignore[arg-type]
-            token_serial=job.token_serial,
-            pin_rules=parts.policy.pin,
-            challenge=job.challenge,
-            words=wire.confirmation_words(job.id, claim.public_key),
-            key_id=token.key_id if token else "",
-        )
-
-    def _take(self, uow: UnitOfWork, job_id: str, claim: wire.Claim, secret_hash: str) -> bool:
-        """Bind the job to the claiming helper; False when it belongs to another one."""
-        job = uow.jobs.get(job_id)
-        assert job is not None
-        if job.claimed_at and job.public_key != claim.public_key:
-            uow.audit.append("pairing-code-refused", job.uid, {"job": job.id, "why": "used"})
-            return False
-        if job.kind == "reset":
-            self._check_gate(uow, job)
-        taken = replace(
-            job,
-            claimed_at=self._parts.clock.now(),
-            public_key=claim.public_key,
-            secret_hash=secret_hash,
-        )
-        if uow.jobs.claim(taken):
-            facts = {"job": job.id, "request": job.about, "helper": claim.helper_version[:40]}
-            uow.audit.append("helper-claimed", job.uid, facts)
-            return True
-        job = uow.jobs.get(job_id)  # again: somebody may have been faster
-        return job is not None and job.public_key == claim.public_key
-
-    def _pairing_refused(self, job: Job | None) -> PairingCodeRefused:
-        with self._parts.store.write() as uow:
-            facts = {"job": job.id if job else "", "why": "wrong" if job else "unknown"}
-            uow.audit.append("pairing-code-refused", "unknown", facts)
-        return PairingCodeRefused()
-
-    def _secret(self, job_id: str, public_key: bytes) -> str:
-        tag = self._parts.custodian.hmac(b"job-secret 1" + job_id.encode() + public_key)
-        return base64.urlsafe_b64encode(tag).decode().rstrip("=")
-
-    def _check_gate(self, uow: UnitOfWork, job: Job) -> None:
-        policy = self._parts.policy
-        request = uow.requests.get(job.about)
-        if request is None or request.state not in ("ready", "executing"):
-            raise StateConflict(state=request.state if request else "none", event="execute")
-        if uow.tries.spent(rounds_key(job.uid)) >= policy.failed_rounds:
-            raise SelfServiceBlocked
-        here = standing(
-            policy.gate(request.state), uow.requests.proofs(request.id), self._parts.clock.now()
-        )
-        if not here.open:
-            raise ProofsMissing(missing=list(here.missing), gate="release")
-
     def _job(self, uow: UnitOfWork, job_id: str, secret: str) -> Job:
         job = uow.jobs.get(job_id)
         if job is None or not job.secret_hash:
             raise JobRefused(reason="secret")
-        if not hmac.compare_digest(_hash(secret), job.secret_hash):
+        if not hmac.compare_digest(hash_secret(secret), job.secret_hash):
             raise JobRefused(reason="secret")
         return job
 
@@ -215,7 +118,7 @@ class Custody:
         pending = token.so_version + 1
         sealed = parts.custodian.store(token.serial, pending, None)
         with parts.store.write() as uow:
-            self._check_gate(uow, job)
+            check_gate(self._parts, uow, job)
             request = uow.requests.get(job.about)
             approval = uow.approvals.of_request(job.about)
             if request is None or approval is None:
@@ -254,6 +157,7 @@ class Custody:
             uow.jobs.finish(job.id, because)
             facts = {"request": request.id, "because": because}
             uow.audit.append("request-cancelled", "service", facts)
+            post(self._parts, uow, request.uid, because, token=request.token_serial)
 
     @staticmethod
     def _repeats(operation: Operation, job: Job, asked: wire.Release) -> bool:
@@ -457,7 +361,11 @@ class Custody:
     # --- ends other than done --------------------------------------------------------
     def lease_over(self, operation: Operation) -> Operation:
         """Move an operation whose lease is over to ``unknown``. Raises ``StateConflict``."""
-        moved = replace(operation, state=custody.advance(operation.state, "lease-over"))
+        moved = replace(
+            operation,
+            state=custody.advance(operation.state, "lease-over"),
+            tries_spent=custody.tries_unsent(operation),
+        )
         with self._parts.store.write() as uow:
             uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
             facts = {"operation": moved.id, "outcome": "lease-over"}
@@ -527,7 +435,3 @@ class Custody:
 
 def _equal(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

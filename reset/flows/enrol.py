@@ -120,7 +120,6 @@ class Enrol:
             profile = uow.profiles.get(uid)
             if profile is None or not profile.recovery_pending:
                 raise NoProfile(missing="recovery-address")
-            uow.profiles.put(profile)  # the row lock that codes.send asks for
             self._send(uow, uid)
 
     def confirm(self, uid: str, typed: str) -> None:

@@ -110,6 +110,12 @@ TEXTS: Mapping[str, Text] = {
         "to the registration office in person with your token and two photo ids. They see what "
         "happened so far.\n",
     ),
+    "approver-changed": Text(
+        "Your PIN reset was closed: please start again",
+        "Hello {name},\n\nwho approved the PIN reset for your token {token} may no longer do so, "
+        "and the request was closed. Nothing was changed on your token. Start again at "
+        "{public_url}: then the right person is asked.\n",
+    ),
     "delegation-granted": Text(
         "You may approve PIN resets for {principal}",
         "Hello {name},\n\n{principal} lets you approve PIN resets in their place from {starts} "

@@ -6,19 +6,30 @@ the HSM. Showing the page again shows the same code while it lives, so a reload 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pkcs11_driver import wire
 from reset.core.approvals import render
-from reset.core.assurance import Proof
+from reset.core.assurance import Proof, standing
 from reset.core.codes import pairing_context, pairing_secret, selector
 from reset.core.identities import Person
 from reset.core.tokens import Job, proof_challenge
-from reset.errors import NoToken, ProofsMissing, StateConflict
+from reset.errors import (
+    NoToken,
+    PairingCodeRefused,
+    ProofsMissing,
+    SelfServiceBlocked,
+    SlowDown,
+    StateConflict,
+)
 from reset.flows.approve import Approve
 from reset.flows.parts import Parts
-from reset.flows.recover import Recover
+from reset.flows.recover import Recover, rounds_key
+from reset.ports import UnitOfWork
 
 
 def tries_key(job_id: str) -> str:
@@ -129,3 +140,99 @@ class Pair:
         return Pairing(
             wire.show_code(code), "", job.created_at + parts.policy.pairing_age, job.outcome
         )
+
+    def claim(self, claim: wire.Claim, address: str) -> wire.Claimed:
+        """Spend a pairing code; the job belongs to the helper's key from now on.
+
+        The same helper may ask again (a lost reply); another one is refused. Raises
+        ``PairingCodeRefused`` for unknown, expired, used and wrong codes alike, ``SlowDown``,
+        ``ProofsMissing``, ``SelfServiceBlocked``.
+        """
+        parts, now = self._parts, self._parts.clock.now()
+        code = wire.tidy_code(claim.code)
+        if not wire.is_code(code) or len(claim.public_key) != 32:
+            raise PairingCodeRefused
+        with parts.store.write() as uow:
+            wait = uow.throttle.reserve(f"pairing:{address}", now)
+            job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
+            key = tries_key(job.id) if job else ""
+            tried = job and not wait and uow.tries.reserve(key, parts.policy.pairing_tries)
+        if wait:
+            raise SlowDown(retry_after=wait)
+        if job is None or not tried:
+            raise self._pairing_refused(job)
+        right = pairing_secret(parts.custodian.hmac(pairing_context(job.id)))
+        typed = code[wire.SELECTOR_LENGTH :]
+        if not hmac.compare_digest(typed.encode(), right.encode()):
+            raise self._pairing_refused(job)
+        secret = self._secret(job.id, claim.public_key)
+        with parts.store.write() as uow:
+            uow.throttle.clear(f"pairing:{address}")
+            uow.tries.give_back(key)
+            mine = self._take(uow, job.id, claim, hash_secret(secret))
+            token = uow.tokens.get(job.token_serial)
+        if not mine:
+            raise PairingCodeRefused
+        return wire.Claimed(
+            job=job.id,
+            secret=secret,
+            kind=job.kind,  # type: ignore[arg-type]
+            token_serial=job.token_serial,
+            pin_rules=parts.policy.pin,
+            challenge=job.challenge,
+            words=wire.confirmation_words(job.id, claim.public_key),
+            key_id=token.key_id if token else "",
+        )
+
+    def _take(self, uow: UnitOfWork, job_id: str, claim: wire.Claim, secret_hash: str) -> bool:
+        """Bind the job to the claiming helper; False when it belongs to another one."""
+        job = uow.jobs.get(job_id)
+        assert job is not None
+        if job.claimed_at and job.public_key != claim.public_key:
+            uow.audit.append("pairing-code-refused", job.uid, {"job": job.id, "why": "used"})
+            return False
+        if job.kind == "reset":
+            check_gate(self._parts, uow, job)
+        taken = replace(
+            job,
+            claimed_at=self._parts.clock.now(),
+            public_key=claim.public_key,
+            secret_hash=secret_hash,
+        )
+        if uow.jobs.claim(taken):
+            facts = {"job": job.id, "request": job.about, "helper": claim.helper_version[:40]}
+            uow.audit.append("helper-claimed", job.uid, facts)
+            return True
+        job = uow.jobs.get(job_id)  # again: somebody may have been faster
+        return job is not None and job.public_key == claim.public_key
+
+    def _pairing_refused(self, job: Job | None) -> PairingCodeRefused:
+        with self._parts.store.write() as uow:
+            facts = {"job": job.id if job else "", "why": "wrong" if job else "unknown"}
+            uow.audit.append("pairing-code-refused", "unknown", facts)
+        return PairingCodeRefused()
+
+    def _secret(self, job_id: str, public_key: bytes) -> str:
+        tag = self._parts.custodian.hmac(b"job-secret 1" + job_id.encode() + public_key)
+        return base64.urlsafe_b64encode(tag).decode().rstrip("=")
+
+
+def hash_secret(secret: str) -> str:
+    """A job's bearer secret as it is stored: random 32 bytes need no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def check_gate(parts: Parts, uow: UnitOfWork, job: Job) -> None:
+    """The release gate for the job's request, now.
+
+    Raises ``StateConflict``, ``SelfServiceBlocked``, ``ProofsMissing``.
+    """
+    policy = parts.policy
+    request = uow.requests.get(job.about)
+    if request is None or request.state not in ("ready", "executing"):
+        raise StateConflict(state=request.state if request else "none", event="execute")
+    if uow.tries.spent(rounds_key(job.uid)) >= policy.failed_rounds:
+        raise SelfServiceBlocked
+    here = standing(policy.gate(request.state), uow.requests.proofs(request.id), parts.clock.now())
+    if not here.open:
+        raise ProofsMissing(missing=list(here.missing), gate="release")

@@ -287,7 +287,7 @@ class Recover:
             if missing:
                 raise NoProfile(missing=missing)
             request = _own(uow, uid, request_id)
-            self._save(uow, request, "prove")  # the row lock that codes.send asks for
+            self._save(uow, request, "prove")
             codes.send(
                 self._parts, uow, uid, "reset", request_id, box="recovery", method="code-recovery"
             )

@@ -339,7 +339,7 @@ NOTICES: Mapping[str, str] = {
     "moved-on": "That step was already done. This is where your request stands now.",
     "step-needed": "One step is needed first; it is shown below.",
     "profile-changed": "Your questions were changed after this request was opened. "
-    "Cancel it and start again.",
+    "Here are new ones.",
     "answers-right": "Your answers are right.",
     "code-sent": "A code is on its way; it usually arrives within two minutes.",
     "code-right": "The code is right.",

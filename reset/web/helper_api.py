@@ -66,7 +66,7 @@ def _message(kind: type[T]) -> T:
 @guard("open")
 def claim() -> ResponseReturnValue:
     """Spend a pairing code."""
-    return jsonify(wire.to_json(flows().custody.claim(_message(wire.Claim), address())))
+    return jsonify(wire.to_json(flows().pair.claim(_message(wire.Claim), address())))
 
 
 @blueprint.post("/jobs/<random:job>/release")

@@ -92,7 +92,7 @@ class Helper:
     def claim(self) -> wire.Claimed:
         if self.claimed is None:
             message = wire.Claim(self.code, self.key.public_key().public_bytes_raw(), "1.0 test")
-            self.claimed = over_the_wire(self.world.custody.claim(over_the_wire(message), ADDRESS))
+            self.claimed = over_the_wire(self.world.pair.claim(over_the_wire(message), ADDRESS))
             assert wire.confirmation_words(self.claimed.job, message.public_key) == (
                 self.claimed.words
             )

@@ -195,7 +195,7 @@ def test_a_claim_needs_the_gate_that_the_page_needed(world: World) -> None:
     code = world.code(request)
     world.clock.move(5 * MINUTE)  # the confirmation is now too old
     with pytest.raises(ProofsMissing) as refused:
-        world.custody.claim(wire.Claim(code, b"k" * 32, "1"), ADDRESS)
+        world.pair.claim(wire.Claim(code, b"k" * 32, "1"), ADDRESS)
     assert refused.value.data == {"missing": ["code"], "gate": "release"}
 
 

@@ -20,7 +20,7 @@ KEY = bytes(range(32))
 
 
 def claim(world: World, code: str, key: bytes = KEY, address: str = ADDRESS) -> wire.Claimed:
-    return world.custody.claim(wire.Claim(code, key, "1.0"), address)
+    return world.pair.claim(wire.Claim(code, key, "1.0"), address)
 
 
 def turned(code: str) -> str:

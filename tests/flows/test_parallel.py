@@ -17,7 +17,7 @@ import pytest
 
 from pkcs11_driver import wire
 from reset.errors import ResetError
-from reset.flows import codes, custody, recover
+from reset.flows import codes, pairing, recover
 from tests.flows.model_token import Helper, ModelToken
 from tests.flows.world import (
     HOLDER,
@@ -51,7 +51,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each flow compared a secret."""
     counts: Counter[str] = Counter()
     lock = threading.Lock()
-    for module in (codes, custody, recover):
+    for module in (codes, pairing, recover):
 
         def compare(a: Any, b: Any, name: str = module.__name__) -> bool:
             with lock:
@@ -156,11 +156,11 @@ def test_pairing_codes(busy_world: World, compared: Counter[str]) -> None:
     compared.clear()
 
     def claim(number: int, guess: str) -> object:
-        return world.custody.claim(wire.Claim(guess, b"k" * 32, "1"), f"198.51.100.{number}")
+        return world.pair.claim(wire.Claim(guess, b"k" * 32, "1"), f"198.51.100.{number}")
 
     ends = at_once([lambda n=n, g=g: claim(n, g) for n, g in enumerate(guesses)])
     assert ends == {"pairing-code-refused": MANY}
-    assert compared[custody.__name__] == world.policy.pairing_tries
+    assert compared[pairing.__name__] == world.policy.pairing_tries
 
 
 def test_two_helpers_with_the_right_code(busy_world: World) -> None:
@@ -169,7 +169,7 @@ def test_two_helpers_with_the_right_code(busy_world: World) -> None:
 
     def claim(number: int) -> object:
         key = bytes([number]) * 32
-        return world.custody.claim(wire.Claim(code, key, "1"), f"198.51.100.{number}")
+        return world.pair.claim(wire.Claim(code, key, "1"), f"198.51.100.{number}")
 
     ends = at_once([lambda n=n: claim(n) for n in (1, 2, 3, 4)])
     assert ends == {"ok": 1, "pairing-code-refused": 3}

@@ -119,7 +119,7 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     codes["pairing code"] = wire.tidy_code(pairing.code)
     codes["shown pairing code"] = pairing.code
     wrong = pairing.code[:-2] + "22"
-    told(lambda: world.custody.claim(wire.Claim(wrong, b"k" * 32, "1"), ADDRESS))
+    told(lambda: world.pair.claim(wire.Claim(wrong, b"k" * 32, "1"), ADDRESS))
     token = ModelToken.of(world)
     helper = Helper(world, token, pairing.code, pulled="before")
     codes["job secret"] = told(helper.claim).secret
