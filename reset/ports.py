@@ -104,11 +104,12 @@ class Custodian(Protocol):
     def import_key(self) -> bytes:
         """The raw X25519 key to which existing SO PINs are sealed for ``store``."""
 
-    def store(self, serial: str, version: int, envelope: bytes | None) -> bytes:
+    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
         """Seal an SO PIN for escrow: the one in ``envelope``, or without one a fresh random one.
 
-        Returns the sealed bytes, bound to serial and version; idempotent per (serial, version).
-        Raises ``ReleaseRefused`` for an envelope that does not open.
+        The first call for a serial binds it to its holder for ever; an envelope is taken for
+        version 1 only. Returns the sealed bytes, bound to serial and version; idempotent per
+        (serial, version). Raises ``ReleaseRefused``.
         """
 
     def release(self, order: ReleaseOrder) -> bytes:

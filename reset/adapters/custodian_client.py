@@ -30,9 +30,11 @@ class CustodianClient:
         """See ``ports.Custodian``; so do all methods below."""
         return cast(bytes, self._call("import_key"))
 
-    def store(self, serial: str, version: int, envelope: bytes | None) -> bytes:
+    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
         """Seal an SO PIN for escrow."""
-        answer = self._call("store", serial=serial, version=version, envelope=envelope)
+        answer = self._call(
+            "store", serial=serial, version=version, envelope=envelope, holder_uid=holder_uid
+        )
         return cast(bytes, answer)
 
     def release(self, order: ReleaseOrder) -> bytes:

@@ -135,7 +135,10 @@ class Form:
 _VERSIONED: Mapping[str, Reader] = {"serial": _text, "version": _number, "sealed": _bytes}
 OPERATIONS: Mapping[str, Form] = {
     "import_key": Form({}, _bytes),
-    "store": Form({"serial": _text, "version": _number, "envelope": _bytes_or_none}, _bytes),
+    "store": Form(
+        {"serial": _text, "version": _number, "envelope": _bytes_or_none, "holder_uid": _text},
+        _bytes,
+    ),
     "release": Form(
         {
             "operation_id": _text,

@@ -43,11 +43,17 @@ CREATE TABLE epochs (
 CREATE TABLE releases (at INTEGER NOT NULL);
 CREATE INDEX releases_at ON releases (at);
 CREATE TABLE tries (serial TEXT PRIMARY KEY, spent INTEGER NOT NULL CHECK (spent >= 0));
+CREATE TABLE holders (serial TEXT PRIMARY KEY, uid TEXT NOT NULL);
+CREATE TABLE guesses (serial TEXT PRIMARY KEY, spent INTEGER NOT NULL);
 CREATE TABLE checkpoints (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL);
 CREATE TRIGGER sealed_stays BEFORE UPDATE ON sealed
     BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER sealed_is_kept BEFORE DELETE ON sealed
     BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER holder_stays BEFORE UPDATE ON holders
+    BEGIN SELECT RAISE(ABORT, 'write once'); END;
+CREATE TRIGGER holder_is_kept BEFORE DELETE ON holders
+    BEGIN SELECT RAISE(ABORT, 'write once'); END;
 CREATE TRIGGER approval_is_kept BEFORE DELETE ON approvals
     BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER approval_stays_closed BEFORE UPDATE ON approvals WHEN OLD.closed AND NOT NEW.closed
@@ -152,6 +158,34 @@ class Ledger:
             "INSERT INTO sealed (serial, version, sealed, stored_at) VALUES (?, ?, ?, ?)",
             (serial, version, sealed, at),
         )
+
+    def newest_version(self, serial: str) -> int:
+        """The highest version in the journal, 0 for an unknown serial."""
+        query = "SELECT coalesce(max(version), 0) FROM sealed WHERE serial = ?"
+        return self._number(query, serial)
+
+    def has_sealed(self, serial: str, version: int, sealed: bytes) -> bool:
+        """Whether the journal has exactly this."""
+        query = "SELECT count(*) FROM sealed WHERE serial = ? AND version = ? AND sealed = ?"
+        return self._number(query, serial, version, sealed) > 0
+
+    def bind_holder(self, serial: str, uid: str) -> str:
+        """Bind a token to its holder if it is not bound yet; the holder in force."""
+        self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (serial, uid))
+        return str(self.holder(serial))
+
+    def holder(self, serial: str) -> str | None:
+        """The holder that the token was bound to when it was first stored."""
+        row = self._db.execute("SELECT uid FROM holders WHERE serial = ?", (serial,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def count_guess(self, serial: str, limit: int) -> bool:
+        """Count a comparison with the stored SO PIN; False beyond ``limit``."""
+        self._db.execute("INSERT OR IGNORE INTO guesses VALUES (?, 0)", (serial,))
+        changed = self._db.execute(
+            "UPDATE guesses SET spent = spent + 1 WHERE serial = ? AND spent < ?", (serial, limit)
+        )
+        return changed.rowcount == 1
 
     # --- releases -----------------------------------------------------------------------
     def use_of_statement(self, digest: bytes) -> Use | None:

@@ -19,7 +19,7 @@ from reset.errors import (
 )
 from reset.ports import ReleaseOrder, SignatureVerifier
 
-_NAME = 128  # characters of an identifier
+NAME = 128  # characters of an identifier
 
 
 def refuse(rule: str, **data: object) -> NoReturn:
@@ -44,18 +44,19 @@ def check_shape(order: ReleaseOrder) -> tuple[int, int]:
     """
     check_serial(order.token_serial)
     names = (order.operation_id, order.job_id, order.nonce, order.holder_uid)
-    if order.epoch < 1 or not all(0 < len(name) <= _NAME for name in names):
+    if order.epoch < 1 or not all(0 < len(name) <= NAME for name in names):
         refuse("order")
     versions, pending = [version for version, _ in order.candidates], order.pending[0]
     if min((*versions, pending)) < 1 or len(set(versions)) != len(versions):
         refuse("candidates")
     match versions:
-        case [active] if active != pending:
+        # the next version only: never back to an SO PIN that was in force before
+        case [active] if pending == active + 1:
             return active, pending
         case [_]:
             refuse("pending")
         # R8: a resumed order starts with the pending SO PIN; R1: there is no third one
-        case [first, active] if first == pending and order.epoch > 1:
+        case [first, active] if first == pending == active + 1 and order.epoch > 1:
             return active, pending
     refuse("candidates")
 
@@ -115,8 +116,8 @@ def fingerprint(order: ReleaseOrder) -> bytes:
         *(order.operation_id.encode(), order.job_id.encode(), str(order.epoch).encode()),
         *(order.nonce.encode(), order.token_serial.encode(), order.helper_key, order.statement),
     ]
-    for version, sealed in (*order.candidates, order.pending):
-        parts += [str(version).encode(), sealed]
+    # versions, not sealed bytes: those change when the escrow is rewrapped
+    parts += [str(version).encode() for version, _ in (*order.candidates, order.pending)]
     return hashlib.sha256(b"".join(len(p).to_bytes(4) + p for p in parts)).digest()
 
 

@@ -116,7 +116,7 @@ class Custody:
         """Rule 1 and 2: store the pending SO PIN, then commit the intent."""
         parts, now = self._parts, self._parts.clock.now()
         pending = token.so_version + 1
-        sealed = parts.custodian.store(token.serial, pending, None)
+        sealed = parts.custodian.store(token.serial, pending, None, token.holder_uid)
         with parts.store.write() as uow:
             check_gate(self._parts, uow, job)
             request = uow.requests.get(job.about)

@@ -116,7 +116,10 @@ class Importing:
 
     def _sealed(self, token: Token, envelope: bytes, line: int) -> tuple[Token, bytes]:
         try:
-            return token, self._parts.custodian.store(token.serial, token.so_version, envelope)
+            sealed = self._parts.custodian.store(
+                token.serial, token.so_version, envelope, token.holder_uid
+            )
+            return token, sealed
         except ReleaseRefused as refused:
             raise ReleaseRefused(**refused.data | {"line": line}) from None
 

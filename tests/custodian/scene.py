@@ -183,8 +183,8 @@ class Case:
         """The order of an epoch: first the active SO PIN alone, then the pending one before it."""
         if not self.approval[0]:
             self.approve()
-        active = (1, self.custodian.store(self.serial, 1, None))
-        pending = (2, self.custodian.store(self.serial, 2, None))
+        active = (1, self.custodian.store(self.serial, 1, None, HOLDER))
+        pending = (2, self.custodian.store(self.serial, 2, None, HOLDER))
         usual = ReleaseOrder(
             operation_id=self.operation,
             job_id="job-1",
@@ -210,7 +210,7 @@ class Case:
         key = changes.get("key") or self.custodian.import_key()
         context = envelope.import_context(changes.get("serial", self.serial.encode()).decode())
         sealed = envelope.seal(so_pin.encode(), key, context)
-        return self.custodian.store(self.serial, version, sealed)
+        return self.custodian.store(self.serial, version, sealed, HOLDER)
 
 
 def service(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from reset.errors import EscrowDamaged, ReleaseRefused
 from reset.ports import ReleaseOrder
 from tests.custodian.conftest import Process
-from tests.custodian.scene import SO_PIN, Case, Institution, ShiftedClock, service
+from tests.custodian.scene import HOLDER, SO_PIN, Case, Institution, ShiftedClock, service
 
 
 @pytest.fixture(params=["direct", "socket"])
@@ -56,10 +56,10 @@ def test_refusals_carry_rule_and_cause(token: Case) -> None:
 
 def test_escrow(token: Case) -> None:
     sealed = token.imported()
-    assert token.custodian.store(token.serial, 1, None) == sealed
+    assert token.custodian.store(token.serial, 1, None, HOLDER) == sealed
     again = token.custodian.rewrap(token.serial, 1, sealed)
     assert again == sealed  # under the newest key already
-    assert token.custodian.store(token.serial, 1, None) == again
+    assert token.custodian.store(token.serial, 1, None, HOLDER) == again
     check = token.custodian.check
     assert check(token.serial, 1, sealed) == check(token.serial, 1, again)
     for serial, version in ((token.serial, 2), ("other", 1)):

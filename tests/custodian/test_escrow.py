@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from reset.custodian.service import HMAC_ALARM, SO_PIN_ALPHABET, SO_PIN_LENGTH
-from tests.custodian.scene import SO_PIN, Case, body, rule_of
+from tests.custodian.scene import HOLDER, SO_PIN, Case, body, rule_of
 
 
 # --- escrow -----------------------------------------------------------------------------
@@ -32,7 +32,7 @@ def test_an_imported_so_pin_is_released(case: Case) -> None:
 def test_store_again_gives_what_the_journal_has(case: Case) -> None:
     sealed = case.imported()
     assert case.imported() == sealed
-    assert case.custodian.store(case.serial, 1, None) == sealed
+    assert case.custodian.store(case.serial, 1, None, HOLDER) == sealed
     assert rule_of(lambda: case.imported("Another-SO-PIN")) == "stored-differently"
 
 
@@ -45,16 +45,17 @@ def test_envelopes_and_names(case: Case) -> None:
     other = X25519PrivateKey.generate().public_key().public_bytes_raw()
     assert rule_of(lambda: case.imported(key=other)) == "envelope"
     assert rule_of(lambda: case.imported(serial=b"another")) == "envelope"
-    assert rule_of(lambda: case.custodian.store(case.serial, 1, b"")) == "envelope"
-    assert rule_of(lambda: case.custodian.store(case.serial, 0, None)) == "version"
-    assert rule_of(lambda: case.custodian.store("", 1, None)) == "serial"
+    assert rule_of(lambda: case.custodian.store(case.serial, 1, b"", HOLDER)) == "envelope"
+    assert rule_of(lambda: case.custodian.store(case.serial, 0, None, HOLDER)) == "version"
+    assert rule_of(lambda: case.custodian.store("", 1, None, HOLDER)) == "serial"
 
 
 def test_fingerprints_find_equal_so_pins(case: Case) -> None:
     other = Case(case.custodian, case.institution)
+    third = Case(case.custodian, case.institution)
     seen = [
-        one.custodian.check(one.serial, version, one.imported(pin, version))
-        for one, version, pin in ((case, 1, SO_PIN), (other, 7, SO_PIN), (case, 2, SO_PIN + "2"))
+        one.custodian.check(one.serial, 1, one.imported(pin))
+        for one, pin in ((case, SO_PIN), (other, SO_PIN), (third, SO_PIN + "2"))
     ]
     assert seen[0] == seen[1] != seen[2]
 

@@ -15,7 +15,7 @@ import pytest
 from reset.custodian.ledger import Ledger, Use
 from reset.errors import ReleaseRefused, SettingsRefused, Unavailable
 from reset.ports import Custodian, ReleaseOrder
-from tests.custodian.scene import Case, Institution, ShiftedClock, service
+from tests.custodian.scene import HOLDER, Case, Institution, ShiftedClock, service
 
 
 @pytest.fixture
@@ -113,11 +113,11 @@ def test_killed_anywhere_in_a_store(home: Path, institution: Institution) -> Non
         told = home.parent / f"told-{at}"
 
         def store(case: Case, told: Path = told, at: int = at) -> None:
-            told.write_bytes(case.custodian.store(f"T{at}", 1, None))
+            told.write_bytes(case.custodian.store(f"T{at}", 1, None, HOLDER))
 
         ended = not killed(at, home, institution, store)
         custodian, ledger = service(home, institution, ShiftedClock())
-        kept = custodian.store(f"T{at}", 1, None)
+        kept = custodian.store(f"T{at}", 1, None, HOLDER)
         if told.exists():
             assert told.read_bytes() == kept
         assert len(custodian.check(f"T{at}", 1, kept)) == 32

@@ -38,7 +38,7 @@ def refused(case: Case, order: ReleaseOrder) -> str:
 
 
 def pair(case: Case, version: int) -> tuple[int, bytes]:
-    return version, case.custodian.store(case.serial, version, None)
+    return version, case.custodian.store(case.serial, version, None, HOLDER)
 
 
 # --- shape ------------------------------------------------------------------------------
@@ -78,10 +78,32 @@ def test_candidates(case: Case) -> None:
         assert refused(case, order) == rule, (epoch, candidates, pending)
 
 
-def test_pending_is_another_so_pin(case: Case) -> None:
+def test_nobody_plants_the_next_so_pin(case: Case) -> None:
+    """Neither by an envelope for a later version, nor by going back to an older one."""
     case.imported(version=1)
-    case.imported(version=2)
-    assert refused(case, case.order()) == "pending"
+    assert rule_of(lambda: case.imported(version=2)) == "version"
+    one, two, three = (pair(case, version) for version in (1, 2, 3))
+    assert refused(case, case.order(candidates=(three,), pending=one)) == "pending"
+    assert refused(case, case.order(2, candidates=(one, three), pending=one)) == "candidates"
+    foreign = (2, case.order().pending[1][:-1] + b"x")
+    assert refused(case, case.order(pending=foreign)) == "sealed"
+    assert case.custodian.release(case.order(candidates=(one,), pending=two))
+
+
+def test_a_token_belongs_to_one_holder(case: Case) -> None:
+    """The custodian keeps the holder itself: the caller's word does not count (promise 2)."""
+    case.order()
+    assert rule_of(lambda: case.custodian.store(case.serial, 2, None, OTHER)) == "holder"
+    case.approve(uid=HOLDER, approver_uid=HOLDER, holder_uid="somebody-else")
+    assert refused(case, case.order(holder_uid="somebody-else")) == "holder"
+
+
+def test_an_import_is_no_oracle(case: Case) -> None:
+    """Five comparisons with a stored SO PIN, then even the right one is refused."""
+    case.imported(SO_PIN)
+    for number in range(5):
+        assert rule_of(lambda n=number: case.imported(f"guess-{n}")) == "stored-differently"
+    assert rule_of(lambda: case.imported(SO_PIN)) == "stored-differently"
 
 
 def test_a_pending_that_is_not_the_one_before(case: Case) -> None:
@@ -95,9 +117,10 @@ def test_a_pending_that_is_not_the_one_before(case: Case) -> None:
 
 @pytest.mark.parametrize("swap", ["serial", "version", "bit"])
 def test_a_sealed_so_pin_opens_only_in_its_place(case: Case, swap: str) -> None:
+    case.order()
     sealed = {
-        "serial": case.custodian.store("another", 1, None),
-        "version": case.custodian.store(case.serial, 3, None),
+        "serial": case.custodian.store("another", 1, None, HOLDER),
+        "version": case.custodian.store(case.serial, 3, None, HOLDER),
         "bit": bytes([*case.order().pending[1][:-1], case.order().pending[1][-1] ^ 1]),
     }[swap]
     assert refused(case, case.order(candidates=((1, sealed),))) == "sealed"
@@ -191,8 +214,8 @@ def test_a_closed_operation_gets_nothing(case: Case) -> None:
 
 def test_the_versions_of_an_operation_stay(case: Case) -> None:
     case.custodian.release(case.order())
-    one, three = pair(case, 1), pair(case, 3)
-    assert refused(case, case.order(2, candidates=(three, one), pending=three)) == "versions"
+    two, three = pair(case, 2), pair(case, 3)
+    assert refused(case, case.order(2, candidates=(three, two), pending=three)) == "versions"
 
 
 def test_epochs(case: Case) -> None:
@@ -272,7 +295,7 @@ def test_a_dead_hsm_fails_closed(case: Case, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(keys, name, gone)
     calls: list[Callable[[], object]] = [
         case.custodian.import_key,
-        lambda: case.custodian.store("new", 1, None),
+        lambda: case.custodian.store("new", 1, None, HOLDER),
         lambda: case.custodian.release(order),
         lambda: case.custodian.hmac(b"m"),
         lambda: case.custodian.check(case.serial, *order.pending),

@@ -59,7 +59,7 @@ def test_any_reply(operation: str, one: object, two: object) -> None:
 def test_requests_come_back_as_they_were() -> None:
     assert wire.decode_request(wire.encode_request("release", ORDER)) == ("release", ORDER)
     for envelope in (None, b"", b"e"):
-        arguments = {"serial": "T1", "version": 3, "envelope": envelope}
+        arguments = {"serial": "T1", "version": 3, "envelope": envelope, "holder_uid": "u"}
         assert wire.decode_request(wire.encode_request("store", arguments)) == ("store", arguments)
     with pytest.raises(RuntimeError):
         wire.encode_request("store", {"serial": "T1"})
