@@ -16,6 +16,7 @@ import base64
 import binascii
 import dataclasses
 import hashlib
+import re
 import string
 import typing
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,24 @@ Outcome = typing.Literal[
     "so-pin-refused",  # every SO PIN of the order was answered CKR_PIN_INCORRECT
     "so-pin-locked",  # CKR_PIN_LOCKED to the SO PIN
     "signed",  # approve jobs: the statement is signed
+]
+
+
+Step = typing.Literal[
+    "so-login",
+    "so-pin-incorrect",
+    "user-pin-set",
+    "user-pin-unclear",
+    "user-login",
+    "challenge-signed",
+    "so-pin-set",
+    "so-pin-unclear",
+    "so-pin-proven",
+    "done",
+    "statement-signed",
+]
+PinState = typing.Literal[
+    "ok", "count-low", "final-try", "locked", "to-be-changed", "not-initialised"
 ]
 
 
@@ -133,6 +152,29 @@ def confirmation_words(job: str, public_key: bytes) -> str:
     return " ".join(_WORDS[n % len(_WORDS)] for n in numbers)
 
 
+def proof_challenge(request: str, job: str, nonce: str) -> bytes:
+    """What the token signs to prove a reset.
+
+    ``request``: 32 hex characters, ``nonce``: 64. The prefix and the fixed form keep the bytes
+    apart from any other thing that a holder's key signs.
+    """
+    return f"token-reset proof 1\nrequest {request}\njob {job}\nnonce {nonce}\n".encode()
+
+
+def is_proof_challenge(challenge: bytes, job: str) -> bool:
+    """Whether these bytes are a challenge of this job and nothing else.
+
+    The helper signs no other: a service that was taken over must not get a signature over, say,
+    the attributes of an approval.
+    """
+    form = (
+        rb"token-reset proof 1\nrequest [0-9a-f]{32}\njob "
+        + re.escape(job.encode())
+        + rb"\nnonce [0-9a-f]{64}\n"
+    )
+    return re.fullmatch(form, challenge) is not None
+
+
 def order_context(job: str, epoch: int, nonce: str, token_serial: str) -> bytes:
     """The HPKE ``info`` (RFC 9180) that binds a sealed order to job, epoch, nonce and token."""
     parts = (job.encode(), str(epoch).encode(), nonce.encode(), token_serial.encode())
@@ -170,8 +212,8 @@ class TokenSeen:
 
     serial: str
     label: str
-    user_pin: str
-    so_pin: str
+    user_pin: PinState
+    so_pin: PinState
 
 
 @dataclass(frozen=True)
@@ -219,7 +261,7 @@ class Report:
     epoch: int
     nonce: str
     outcome: Outcome
-    steps: tuple[str, ...]
+    steps: tuple[Step, ...]
     proof: Proof
 
 
@@ -271,7 +313,8 @@ def from_json(kind: type[T], raw: object, where: str = "message") -> T:
     return kind(**values)
 
 
-_LIMIT = 100_000
+_LIMIT = 100_000  # characters of a base64 value
+_TEXT_LIMIT = 512
 
 
 def _value(kind: typing.Any, raw: object, where: str) -> object:  # noqa: ANN401
@@ -290,7 +333,7 @@ def _value(kind: typing.Any, raw: object, where: str) -> object:  # noqa: ANN401
     # bool is an int in Python; on the wire it is not
     if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
         raise WireError(where, f"must be {kind.__name__}")
-    if isinstance(raw, str) and len(raw) > _LIMIT:
+    if isinstance(raw, str) and len(raw) > _TEXT_LIMIT:
         raise WireError(where, "is too long")
     return raw
 

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 from reset import bootstrap, config, serving
@@ -18,6 +19,18 @@ from reset.db import migrate
 from reset.errors import BadInput, ResetError, SettingsRefused
 
 Arguments = argparse.Namespace
+GROUPS = {
+    "db": "the service's database: bring it to the newest revision",
+    "people": "the people that the service knows: import them",
+    "tokens": "the tokens that may be reset: import them with their sealed SO PINs",
+    "escrow": "the sealed SO PINs: the key for their import, check them, seal them anew",
+    "audit": "the audit log: verify its chain, sign a checkpoint",
+}
+FILES = (
+    ("--anchors", True, "root certificates"),
+    ("--intermediates", False, "certificates of issuing CAs"),
+    ("--crl", True, "a CRL; one of each CA in the path is needed"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # a refusal is one line
     try:
         command: Callable[[Arguments], None] = parsed.command
         command(parsed)
@@ -49,7 +63,7 @@ def _serve(arguments: Arguments) -> None:
     service = _service(arguments)
     if not migrate.current_is_head(service.settings.database.get_secret_value()):
         raise SettingsRefused(problems=["the database is not migrated: run token-reset db upgrade"])
-    serving.serve(service, arguments.config, arguments.custodian_config)
+    serving.serve(service, config.named_file(arguments.config), arguments.custodian_config)
 
 
 def _custodian(arguments: Arguments) -> None:
@@ -74,6 +88,8 @@ def _db_upgrade(arguments: Arguments) -> None:
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise BadInput(field=path.name, rule="no such file") from None
     except (OSError, UnicodeDecodeError):
         raise BadInput(field=path.name, rule="cannot be read as UTF-8 text") from None
 
@@ -113,19 +129,23 @@ def _verifying(arguments: Arguments, extra: tuple[Path, ...] = ()) -> TrustStore
 def _verify_certificate(arguments: Arguments) -> None:
     verifier = CertificateVerifier(_verifying(arguments))
     subject = verifier.verify_client(_der(arguments.file), arguments.at)
-    print(f"good: UID {subject.uid}, {subject.subject}, until checked at {arguments.at:%Y-%m-%d}")
+    at = f"{arguments.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    print(f"good at {at}: UID {subject.uid}, {subject.subject}")
 
 
 def _verify_approval(arguments: Arguments) -> None:
     verifier = CmsVerifier(_verifying(arguments))
     statement, signature = _bytes(arguments.statement), _bytes(arguments.file)
     subject = verifier.verify_approval(statement, signature, arguments.at)
-    print(f"good: signed by UID {subject.uid}, {subject.subject}")
+    at = f"{arguments.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    print(f"good at {at}: signed by UID {subject.uid}, {subject.subject}")
 
 
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(field=path.name, rule="no such file") from None
     except OSError:
         raise BadInput(field=path.name, rule="cannot be read") from None
 
@@ -149,6 +169,13 @@ def _doctor(arguments: Arguments) -> None:
         print(f"custodian {name}: {fact}")
 
 
+def _version() -> str:
+    try:
+        return metadata.version("token-reset")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def _time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -156,7 +183,13 @@ def _time(text: str) -> datetime:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="token-reset", description=__doc__)
-    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning"))
+    parser.add_argument("--version", action="version", version=f"token-reset {_version()}")
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning"),
+        help="the least important lines that go to standard error (default: info)",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
@@ -173,8 +206,8 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
-    for group in ("db", "people", "tokens", "escrow", "audit"):
-        made = commands.add_parser(group, help=f"{group} commands")
+    for group, about in GROUPS.items():
+        made = commands.add_parser(group, help=about, description=about)
         groups[group] = made.add_subparsers(required=True, metavar="COMMAND")
 
     serve = add("serve", _serve, "serve both sites, with the worker as a child")
@@ -183,8 +216,12 @@ def _parser() -> argparse.ArgumentParser:
     custodian.add_argument("--create-keys", action="store_true", help="make its keys, then end")
     add("worker", _worker, "deliver mail, expire requests, settle leftovers")
     add("db upgrade", _db_upgrade, "bring the database to the newest revision")
-    add("people import", _people_import, "import people from CSV").add_argument("file", type=Path)
-    add("tokens import", _tokens_import, "import tokens from CSV").add_argument("file", type=Path)
+    add("people import", _people_import, "import people from CSV").add_argument(
+        "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
+    )
+    add("tokens import", _tokens_import, "import tokens from CSV").add_argument(
+        "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
+    )
     add("escrow import-key", _escrow_key, "print the key to which SO PINs are sealed for import")
     add("escrow check", _escrow_check, "open every sealed SO PIN inside the custodian")
     add("escrow rewrap", _escrow_rewrap, "seal all under the newest wrapping key")
@@ -197,13 +234,23 @@ def _parser() -> argparse.ArgumentParser:
     ):
         about = "verify offline, with the service's own rules"
         verify = add(name, action, about, settings=False)
-        verify.add_argument("--anchors", type=Path, action="append", required=True)
-        verify.add_argument("--intermediates", type=Path, action="append", default=[])
-        verify.add_argument("--crl", type=Path, action="append", required=True)
+        for option, needed, what in FILES:
+            verify.add_argument(
+                option,
+                metavar="FILE",
+                type=Path,
+                action="append",
+                default=None if needed else [],
+                required=needed,
+                help=f"{what}, PEM or DER; may be repeated",
+            )
         verify.add_argument("--at", type=_time, required=True, help="ISO 8601, UTC without offset")
         if name == "verify-approval":
-            verify.add_argument("--statement", type=Path, required=True)
-        verify.add_argument("file", type=Path)
+            verify.add_argument(
+                "--statement", type=Path, required=True, help="the file that was signed"
+            )
+        what = "the certificate" if name == "verify-certificate" else "the signature"
+        verify.add_argument("file", type=Path, help=f"{what}, PEM or DER")
     return parser
 
 

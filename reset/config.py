@@ -243,10 +243,16 @@ def load_custodian(path: Path | None) -> CustodianSettings:
     return _load(CustodianSettings, path, CUSTODIAN_VARIABLE)
 
 
-def _load(kind: type[_Kind], path: Path | None, variable: str) -> _Kind:
+def named_file(path: Path | None, variable: str = SERVICE_VARIABLE) -> Path:
+    """The settings file: ``path``, or what the variable names. Raises ``SettingsRefused``."""
     named = path or (Path(os.environ[variable]) if os.environ.get(variable) else None)
     if named is None:
         raise SettingsRefused(problems=[f"name the settings file by --config or {variable}"])
+    return named
+
+
+def _load(kind: type[_Kind], path: Path | None, variable: str) -> _Kind:
+    named = named_file(path, variable)
     try:
         raw = tomllib.loads(named.read_text())
         made = kind.model_validate(raw, context={"base": named.resolve().parent})

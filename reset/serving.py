@@ -30,10 +30,14 @@ def _die_with_parent() -> None:
 
 
 class Child:
-    """One child process. ``ready``: the line on its stdout that says that it answers."""
+    """One child process of ours: its command and settings file.
 
-    def __init__(self, arguments: list[str], ready: str = "") -> None:
-        self._arguments = [sys.executable, "-m", "reset.cli", *arguments]
+    ``ready``: the line on its stdout that says that it answers.
+    """
+
+    def __init__(self, command: str, config: Path, ready: str = "") -> None:
+        self._name = command
+        self._arguments = [sys.executable, "-m", "reset.cli", command, "--config", str(config)]
         self._ready = ready
         self._process: subprocess.Popen[str] | None = None
 
@@ -50,12 +54,12 @@ class Child:
             assert self._process.stdout
             line = self._process.stdout.readline().strip()
             if line != self._ready:
-                raise SettingsRefused(problems=[f"the {self._arguments[0]} did not start"])
+                raise SettingsRefused(problems=[f"the {self._name} did not start"])
 
     def look(self) -> None:
         """Start it again if it has ended."""
         if self._process and self._process.poll() is not None:
-            _log.error("%s ended with %s, started again", self._arguments[0], self._process.poll())
+            _log.error("%s ended with %s, started again", self._name, self._process.poll())
             try:
                 self.start()
             except SettingsRefused as refused:
@@ -81,10 +85,9 @@ def serve(service: Service, config: Path, custodian_config: Path | None) -> None
     listen = service.settings.listen
     if listen is None:
         raise SettingsRefused(problems=["listen: missing, serve needs it"])
-    children = [Child(["worker", "--config", str(config)])]
+    children = [Child("worker", config)]
     if custodian_config:
-        arguments = ["custodian", "--config", str(custodian_config)]
-        children.insert(0, Child(arguments, "custodian ready"))
+        children.insert(0, Child("custodian", custodian_config, "custodian ready"))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -138,7 +141,7 @@ def _listen(service: Service) -> list[listeners.Listener]:
     return servers
 
 
-def work(service: Service, once: bool = False) -> None:
+def work(service: Service) -> None:
     """Be the worker until SIGTERM: mail, expiry, leftovers. A failing round is tried again."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,6 +153,4 @@ def work(service: Service, once: bool = False) -> None:
         except Exception:  # noqa: BLE001 - the edge of the worker: it must outlive any bad row
             _log.exception("a round of the worker failed")
             done = 0
-        if once:
-            return
         stop.wait(0.0 if done else max(0.2, PAUSE - (time.monotonic() - started)))

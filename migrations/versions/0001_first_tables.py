@@ -430,13 +430,19 @@ def _operations() -> None:
         sa.Column("nonce", sa.Text(), nullable=False),
         sa.Column("job_id", sa.Text()),
         sa.Column("order", sa.LargeBinary(), nullable=False),
+        sa.Column("orders", sa.Integer(), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True)),
         sa.Column("steps", sa.Text(), nullable=False),
         sa.Column("settled", sa.Boolean(), nullable=False),
-        sa.CheckConstraint("NOT settled OR state = 'done'", name=op.f("ck_operations_settled")),
+        sa.CheckConstraint(
+            "NOT settled OR state IN ('done', 'withdrawn')", name=op.f("ck_operations_settled")
+        ),
+        sa.CheckConstraint(
+            "state <> 'withdrawn' OR orders = 0", name=op.f("ck_operations_withdrawn")
+        ),
         sa.CheckConstraint("state <> 'intent' OR epoch = 0", name=op.f("ck_operations_intent")),
         sa.CheckConstraint(
-            "state IN ('done', 'intent', 'office', 'sent', 'unknown')",
+            "state IN ('done', 'intent', 'office', 'sent', 'unknown', 'withdrawn')",
             name=op.f("ck_operations_state"),
         ),
         sa.CheckConstraint(
@@ -445,7 +451,9 @@ def _operations() -> None:
             name=op.f("ck_operations_ordered"),
         ),
         sa.CheckConstraint("pending_version > active_version", name=op.f("ck_operations_versions")),
-        sa.CheckConstraint("tries_spent >= 0 AND epoch >= 0", name=op.f("ck_operations_counts")),
+        sa.CheckConstraint(
+            "tries_spent >= 0 AND epoch >= 0 AND orders >= 0", name=op.f("ck_operations_counts")
+        ),
         sa.ForeignKeyConstraint(
             ["approval_id"], ["approvals.id"], name=op.f("fk_operations_approval_id")
         ),

@@ -25,6 +25,7 @@ from pkcs11_driver.wire import (
     Claim,
     Claimed,
     JobState,
+    PinRules,
     Release,
     Released,
     Report,
@@ -37,6 +38,7 @@ TIMEOUT = 15.0
 SIZE_LIMIT = 256 * 1024
 BACK_OFF = (1.0, 2.0, 4.0)
 
+_LONGEST_WAIT = 86_400  # seconds
 T = typing.TypeVar("T")
 
 
@@ -61,7 +63,8 @@ class ServiceRefused(ServiceError):
     def retry_after(self) -> float | None:
         """Seconds to wait before the same call is worth repeating, where the service said so."""
         value = self.data.get("retry_after")
-        return float(value) if isinstance(value, int | float) else None
+        known = isinstance(value, int | float) and 0 <= value < _LONGEST_WAIT
+        return float(value) if known else None  # type: ignore[arg-type]
 
 
 class ServiceUnreachable(ServiceError):
@@ -108,6 +111,11 @@ class Client:
         # both go into a request line or header; what they may be is checked before, not quoted
         if not all(re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,512}", v) for v in _parts(claimed)):
             raise AnswerGarbled("The service's answer is not understood (job or secret).")
+        if not re.fullmatch(r"([0-9a-f]{2}){0,64}", claimed.key_id):
+            raise AnswerGarbled("The service's answer is not understood (key).")
+        rules, floor = claimed.pin_rules, PinRules()
+        if rules.minimum < floor.minimum or rules.classes < floor.classes:
+            raise AnswerGarbled("The service asks for a weaker PIN than this program accepts.")
         return claimed
 
     def release(self, claimed: Claimed, message: Release) -> Released:

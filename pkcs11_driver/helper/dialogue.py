@@ -29,7 +29,7 @@ class Terminal:
 
     def tell(self, text: str) -> None:
         """Print, at once, so that progress is seen while it happens."""
-        print(text, flush=True)
+        print(readable(text), flush=True)
 
     def ask(self, question: str) -> str:
         """Ask for a line. Raises ``Refused`` at the end of input."""

@@ -17,6 +17,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from pkcs11_driver import envelope, operations, styles, wire
 from pkcs11_driver.errors import DriverError, sentence
@@ -73,6 +74,8 @@ def run(job: Job) -> None:
 
     Raises ``Refused``, ``DriverError``, ``ServiceError``: in each the text is for the person.
     """
+    if not wire.is_proof_challenge(job.claimed.challenge, job.claimed.job):
+        raise Refused("The service asks for a signature that is no proof. Nothing was changed.")
     try:
         token = _find(job)
         new_pin = ask_new_pin(job.dialogue, job.claimed.pin_rules)
@@ -122,7 +125,8 @@ def ask_new_pin(dialogue: Dialogue, rules: wire.PinRules) -> str:
 
 
 def _release(job: Job, token: TokenStatus, nonce: str) -> wire.Released:
-    seen = wire.TokenSeen(token.serial, token.label, token.user_pin, token.so_pin)
+    user_pin, so_pin = (cast(wire.PinState, state) for state in (token.user_pin, token.so_pin))
+    seen = wire.TokenSeen(token.serial, token.label, user_pin, so_pin)
     for _ in range(LEASE_WAITS):
         try:
             return job.client.release(job.claimed, wire.Release(nonce, seen))
@@ -188,7 +192,7 @@ def _proof(receipt: Receipt) -> wire.Proof:
 def _report(
     epoch: int, nonce: str, outcome: wire.Outcome, steps: tuple[str, ...], proof: wire.Proof
 ) -> wire.Report:
-    return wire.Report(epoch, nonce, outcome, steps, proof)
+    return wire.Report(epoch, nonce, outcome, cast(tuple[wire.Step, ...], steps), proof)
 
 
 def _finish(job: Job, message: wire.Report, trouble: str) -> None:

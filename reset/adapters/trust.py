@@ -80,8 +80,16 @@ class TrustStore:
         crls = _blocks(self._crls, "X509 CRL", x509.load_der_x509_crl, CRL_LIMIT)
         anchors = _blocks(self._anchors, "CERTIFICATE", _authority, ANCHOR_LIMIT)
         intermediates = _blocks(self._intermediates, "CERTIFICATE", _authority, INTERMEDIATE_LIMIT)
+        # a CA below another one is no root to the path builder, wherever it is configured
+        roots = tuple(der for der in anchors if _self_issued(der))
+        below = dict.fromkeys((*intermediates, *(der for der in anchors if der not in roots)))
+        anchors, intermediates = roots, tuple(below)
+        if len(intermediates) > INTERMEDIATE_LIMIT:
+            raise CertificateRefused(rule="trust-store", file="intermediates", why="too-many")
         if not anchors or not crls:
-            raise CertificateRefused(rule="trust-store", file="-", why="no anchor or no CRL")
+            raise CertificateRefused(
+                rule="trust-store", file="-", why="no self-signed anchor or no CRL"
+            )
         lists = tuple(x509.load_der_x509_crl(der) for der in crls)
         return Material(anchors, intermediates, crls, lists)
 
@@ -113,6 +121,11 @@ def _blocks(
     if len(found) > limit:
         raise CertificateRefused(rule="trust-store", file=label, why="too-many", limit=limit)
     return tuple(found)
+
+
+def _self_issued(der: bytes) -> bool:
+    certificate = x509.load_der_x509_certificate(der)
+    return certificate.issuer == certificate.subject
 
 
 def _authority(der: bytes) -> None:

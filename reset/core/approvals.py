@@ -82,7 +82,8 @@ _TIMES = ("requested-at", "valid-until")
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
 # letters and marks that are drawn as nothing: Hangul fillers, braille blank, joiner, selectors
 _BLANK = frozenset(
-    "\u115f\u1160\u3164\uffa0\u2800\u034f" + "".join(map(chr, range(0xFE00, 0xFE10)))
+    "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
 
 

@@ -9,6 +9,8 @@ Rules (R1-R9 of the rotation protocol, S1.28, S1.29):
 5. Any outcome but a proven end is ``unknown``, never failed; only an order resolves it.
 6. A report counts only under the epoch and nonce in force.
 7. ``office`` when the budget is spent or the token refused every candidate: people go on.
+8. ``withdrawn`` when the custodian refuses for good and no order was ever made: no SO PIN left,
+   the token is free, and a new request needs a new approval.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from typing import Literal
 
 from reset.errors import StateConflict
 
-State = Literal["intent", "sent", "unknown", "done", "office"]
-Event = Literal["send", "lease-over", "proven", "open", "refused", "budget-over"]
+State = Literal["intent", "sent", "unknown", "done", "office", "withdrawn"]
+Event = Literal["send", "lease-over", "proven", "open", "refused", "budget-over", "withdraw"]
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     ("intent", "send"): "sent",
     ("intent", "budget-over"): "office",
+    ("sent", "withdraw"): "withdrawn",
     ("sent", "lease-over"): "unknown",
     ("sent", "proven"): "done",
     ("sent", "open"): "unknown",
@@ -38,6 +41,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("office", "open"): "office",
     ("office", "refused"): "office",
 }
+SETTLED: frozenset[State] = frozenset({"done", "withdrawn"})
 UNRESOLVED: frozenset[State] = frozenset({"intent", "sent", "unknown", "office"})
 
 # what a helper's outcome means for the operation; "done" counts only with a verified proof
@@ -58,7 +62,8 @@ class Operation:
     ``active_version`` is in force before it, ``pending_version`` after it; ``tries_spent`` of the
     SO budget; ``epoch`` counts orders; ``nonce`` and ``job_id`` bind the order in force to one
     helper run; ``order`` is its ciphertext, empty until the custodian has made it;
-    ``lease_until`` aware UTC; ``settled``: the custodian knows of the end.
+    ``orders`` how many were made over all epochs; ``lease_until`` aware UTC; ``settled``: the
+    custodian knows of the end.
     """
 
     id: str
@@ -73,6 +78,7 @@ class Operation:
     nonce: str = ""
     job_id: str = ""
     order: bytes = b""
+    orders: int = 0
     lease_until: datetime | None = None
     steps: tuple[str, ...] = ()
     settled: bool = False

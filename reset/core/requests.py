@@ -5,6 +5,7 @@ Rules:
 1. A request moves only by ``advance``; a pair that is not in ``TRANSITIONS`` is refused.
 2. Storage moves it by ``UPDATE … WHERE state = expected``; no row is a conflict.
 3. From ``executing`` on, nothing but the outcome on the token ends it: an SO PIN may have left.
+   ``withdraw`` is for an operation whose order the custodian never made.
 4. ``done``, ``denied``, ``expired`` and ``cancelled`` are ends. ``office`` waits for the office
    alone; a late report that proves the reset still ends it in ``done``.
 """
@@ -28,7 +29,9 @@ State = Literal[
     "cancelled",
     "office",
 ]
-Event = Literal["prove", "ask", "approve", "deny", "cancel", "expire", "execute", "finish", "refer"]
+Event = Literal[
+    "prove", "ask", "approve", "deny", "cancel", "expire", "execute", "finish", "refer", "withdraw"
+]
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     ("collecting", "prove"): "collecting",
@@ -44,12 +47,14 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("waiting_for_approval", "refer"): "office",
     ("ready", "prove"): "ready",
     ("ready", "execute"): "executing",
+    ("ready", "deny"): "denied",
     ("ready", "cancel"): "cancelled",
     ("ready", "expire"): "expired",
     ("ready", "refer"): "office",
     ("executing", "prove"): "executing",
     ("executing", "finish"): "done",
     ("executing", "refer"): "office",
+    ("executing", "withdraw"): "cancelled",
     ("office", "finish"): "done",
 }
 OPEN: frozenset[State] = frozenset({"collecting", "waiting_for_approval", "ready", "executing"})

@@ -56,8 +56,3 @@ def tidy_serial(text: str) -> str:
     if not serial or len(serial) > 64 or one_line(serial) != serial or serial == NOBODY:
         raise BadInput(field="token", rule="serial")
     return serial
-
-
-def proof_challenge(operation_id: str, job_id: str, nonce: str) -> bytes:
-    """What the token signs to prove a reset; the prefix keeps it apart from any other protocol."""
-    return f"token-reset proof 1\noperation {operation_id}\njob {job_id}\nnonce {nonce}\n".encode()

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select, text, update
 
-from reset.core.custody import UNRESOLVED, Operation, State
+from reset.core.custody import SETTLED, UNRESOLVED, Operation, State
 from reset.core.tokens import Job
 from reset.db.rows import Repository, columns
 from reset.db.tables import UNRESOLVED_OPERATION, escrow, jobs, operations
@@ -131,19 +131,19 @@ class SqlOperations(Repository):
         )
 
     def unsettled(self) -> list[Operation]:
-        """The operations in ``done`` that the custodian has not been told of, oldest first."""
+        """The ended operations that the custodian has not been told of, oldest first."""
         return self._all(
             _operation,
             columns(operations, Operation)
-            .where(operations.c.state == "done", operations.c.settled.is_(False))
+            .where(operations.c.state.in_(SETTLED), operations.c.settled.is_(False))
             .order_by(operations.c.number),
         )
 
     def settle(self, operation_id: str) -> None:
-        """The custodian knows of the end of an operation that is ``done``."""
+        """The custodian knows of the end of an operation."""
         self._connection.execute(
             update(operations)
-            .where(operations.c.id == operation_id, operations.c.state == "done")
+            .where(operations.c.id == operation_id, operations.c.state.in_(SETTLED))
             .values(settled=True)
         )
 

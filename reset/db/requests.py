@@ -65,9 +65,12 @@ class SqlRequests(Repository):
             .limit(limit),
         )
 
-    def opened_since(self, uid: str, since: datetime) -> int:
-        """How many requests a person opened after ``since``."""
+    def opened_since(self, uid: str, since: datetime, *, answered: bool) -> int:
+        """How many requests a person opened after ``since``, all or those with right answers."""
         counted = select(func.count()).where(requests.c.uid == uid, requests.c.created_at > since)
+        if answered:
+            right = select(proofs.c.request_id).where(proofs.c.method == "answers")
+            counted = counted.where(requests.c.id.in_(right))
         return self._connection.scalar(counted) or 0
 
     def in_state(self, state: State) -> list[Request]:

@@ -292,19 +292,21 @@ operations = Table(
     Column("nonce", PlainText, nullable=False),
     Column("job_id", PlainText, ForeignKey("jobs.id")),
     Column("order", LargeBinary, nullable=False),
+    Column("orders", Integer, nullable=False),
     Column("lease_until", UtcTime),
     Column("steps", Words, nullable=False),
     Column("settled", Boolean, nullable=False),
     _words("state", get_args(custody.State)),
     CheckConstraint("pending_version > active_version", name="versions"),
-    CheckConstraint("tries_spent >= 0 AND epoch >= 0", name="counts"),
+    CheckConstraint("tries_spent >= 0 AND epoch >= 0 AND orders >= 0", name="counts"),
+    CheckConstraint("state <> 'withdrawn' OR orders = 0", name="withdrawn"),
     CheckConstraint("state <> 'intent' OR epoch = 0", name="intent"),
     CheckConstraint(
         "state NOT IN ('done', 'sent', 'unknown') OR (epoch > 0 AND nonce <> '' "
         "AND job_id IS NOT NULL AND lease_until IS NOT NULL)",
         name="ordered",
     ),
-    CheckConstraint("NOT settled OR state = 'done'", name="settled"),
+    CheckConstraint("NOT settled OR state IN ('done', 'withdrawn')", name="settled"),
     Index(
         "ux_operations_unresolved", "token_serial", unique=True,
         sqlite_where=text(UNRESOLVED_OPERATION), postgresql_where=text(UNRESOLVED_OPERATION),

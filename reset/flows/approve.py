@@ -11,7 +11,7 @@ Rules (S1.84-S1.96, S1.100, S1.101, T15-T17):
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reset.core import approvals
 from reset.core.approvals import Approval, Delegation, Statement
@@ -213,13 +213,24 @@ class Approve:
         with self._parts.store.read() as uow:
             return uow.approvals.delegations_of(uid)
 
+    def standing_in(self, uid: str) -> list[tuple[str, Delegation]]:
+        """For whom this person stands in, now or later: the principal's name and the delegation."""
+        parts = self._parts
+        with parts.store.read() as uow:
+            granted = uow.approvals.delegations_to(uid)
+        now = parts.clock.now()
+        lasting = [d for d in granted if d.revoked_at is None and now < d.ends]
+        found = [(parts.directory.by_uid(d.principal_uid), d) for d in lasting]
+        return [(principal.name, d) for principal, d in found if principal]
+
     def delegate(
         self, person: Person, delegate: str, starts: datetime, ends: datetime
     ) -> Delegation:
         """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
 
         ``delegate``: UID or login name.
-        Raises ``BadInput`` for oneself, an unknown person or an unusable period.
+        Raises ``BadInput`` for oneself, an unknown person, an unusable period, or one that
+        overlaps with another of the same person.
         """
         parts = self._parts
         name = delegate.strip()
@@ -230,12 +241,17 @@ class Approve:
             raise BadInput(field="ends", rule="period", limit=92)
         granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)
         with parts.store.write() as uow:
+            for other in uow.approvals.delegations_of(person.uid):
+                same = other.delegate_uid == found.uid and other.revoked_at is None
+                if same and other.starts < ends and starts < other.ends:
+                    raise BadInput(field="delegate", rule="overlap")
             uow.approvals.add_delegation(granted)
             facts = {"delegate": found.uid, "starts": show(starts), "ends": show(ends)}
             uow.audit.append("delegation-granted", person.uid, facts)
             post(
                 parts, uow, found.uid, "delegation-granted", boxes=("directory",),
-                principal=person.name, starts=show(starts), ends=show(ends),
+                principal=person.name, starts=starts.date().isoformat(),
+                ends=(ends - timedelta(microseconds=1)).date().isoformat(),
             )  # fmt: skip
         return granted
 

@@ -13,7 +13,7 @@ from reset.core.codes import (
     mail_digits,
     tidy_mail_code,
 )
-from reset.errors import CodeDead, CodeSendsSpent, CodeWrong
+from reset.errors import CodeDead, CodeSendsSpent, CodeWrong, StateConflict
 from reset.flows.mails import post
 from reset.flows.parts import Parts
 from reset.ports import UnitOfWork
@@ -52,10 +52,19 @@ def derive(parts: Parts, code: MailCode) -> str:
     return mail_digits(parts.custodian.hmac(mail_context(code)), parts.policy.code_digits)
 
 
-def verify(parts: Parts, uid: str, purpose: Purpose, about: str, typed: str) -> MailCode:
+def reserve(uow: UnitOfWork, key: str, limit: int, seen: int | None) -> int | None:
+    """Spend a try, but not twice for one form: ``seen`` is the count that the form showed."""
+    return uow.tries.reserve(key, limit if seen is None else min(limit, max(0, seen) + 1))
+
+
+def verify(
+    parts: Parts, uid: str, purpose: Purpose, about: str, typed: str, seen: int | None = None
+) -> MailCode:
     """The code that ``typed`` matches; it is not yet consumed.
 
-    A try is committed before the comparison. Raises ``BadInput``, ``CodeDead``, ``CodeWrong``.
+    A try is committed before the comparison. ``seen``: the tries that the form showed; a second
+    click on it is not counted. Raises ``BadInput``, ``CodeDead``, ``CodeWrong``,
+    ``StateConflict`` for the second click.
     """
     digits = tidy_mail_code(typed, parts.policy.code_digits)
     with parts.store.read() as uow:
@@ -66,9 +75,12 @@ def verify(parts: Parts, uid: str, purpose: Purpose, about: str, typed: str) -> 
     right = derive(parts, code)
     limit = parts.policy.code_tries
     with parts.store.write() as uow:
-        spent = uow.tries.reserve(tries_key(purpose, about), limit)
-        if spent is None:
-            raise CodeDead(why="tries")
+        spent = reserve(uow, tries_key(purpose, about), limit, seen)
+        over = uow.tries.spent(tries_key(purpose, about)) >= limit
+    if spent is None and not over:
+        raise StateConflict(state=purpose, event="second-click")
+    if spent is None:
+        raise CodeDead(why="tries")
     if not hmac.compare_digest(digits.encode(), right.encode()):
         with parts.store.write() as uow:
             uow.audit.append("code-wrong", uid, {"purpose": purpose, "about": about})

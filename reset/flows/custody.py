@@ -176,8 +176,12 @@ class Custody:
             if left > 0:
                 raise LeaseRunning(retry_after=int(left) + 1)
             operation = self.lease_over(operation)
-        if operation.state in ("done", "office"):
+        with parts.store.read() as uow:
+            request = uow.requests.get(operation.request_id)
+        if operation.state not in ("intent", "unknown") or not request:
             raise OfficeOnly(reason=operation.state)
+        if request.state != "executing":
+            raise OfficeOnly(reason=request.state)
         if not custody.affordable(operation, parts.policy.so_tries):
             self._give_up(operation, "budget-over", "tries")
             raise OfficeOnly(reason="tries")
@@ -226,7 +230,7 @@ class Custody:
         except ReleaseRefused as refused:
             self._note_refusal(operation, job, refused.data)
             raise
-        made = replace(operation, order=sealed)
+        made = replace(operation, order=sealed, orders=operation.orders + 1)
         with parts.store.write() as uow:
             uow.operations.save(made, expected="sent", epoch=operation.epoch)
         return made
@@ -236,8 +240,12 @@ class Custody:
         facts = {"operation": operation.id, "rule": rule, "why": cause}
         with self._parts.store.write() as uow:
             uow.audit.append("release-refused", job.uid, facts)
-        if not {rule, cause} & _PASSING:
+        if {rule, cause} & _PASSING:
+            return
+        if operation.orders:
             self._give_up(operation, "refused", f"custodian: {rule}")
+        else:
+            self._withdraw(operation, f"custodian: {rule}")
 
     # --- report ----------------------------------------------------------------------
     def report(self, job_id: str, secret: str, told: wire.Report) -> wire.JobState:
@@ -294,7 +302,7 @@ class Custody:
             self._finish(operation, after, job, token)
         elif event == "refused":
             self._give_up(operation, "refused", told.outcome, told.steps)
-        else:
+        elif after != operation:  # told again, it is no news
             with self._parts.store.write() as uow:
                 uow.operations.save(after, expected=operation.state, epoch=operation.epoch)
                 uow.jobs.finish(job.id, told.outcome)
@@ -388,6 +396,21 @@ class Custody:
             facts = {"operation": moved.id, "because": because, "steps": list(moved.steps)}
             uow.audit.append("custody-office", "service", facts)
             self._refer_in(uow, operation.request_id, because)
+
+    def _withdraw(self, operation: Operation, because: str) -> None:
+        """No order was ever made: the token is free again, and the holder may start anew."""
+        moved = replace(operation, state=custody.advance(operation.state, "withdraw"))
+        with self._parts.store.write() as uow:
+            uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
+            uow.jobs.finish(operation.job_id, because)
+            facts = {"operation": moved.id, "because": because}
+            uow.audit.append("custody-withdrawn", "service", facts)
+            request = uow.requests.get(operation.request_id)
+            if request is not None:
+                self._move(uow, replace(request, ended_because="withdrawn"), "withdraw")
+                post(self._parts, uow, request.uid, "withdrawn", token=request.token_serial)
+        # a crash may have left an order in the ledger that nobody ever got
+        self._tell_custodian(moved, resolved=True)
 
     def _refer(self, request_id: str, because: str) -> None:
         with self._parts.store.write() as uow:

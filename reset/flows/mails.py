@@ -55,32 +55,33 @@ TEXTS: Mapping[str, Text] = {
     ),
     "request-opened": Text(
         "Somebody asked to reset the PIN of your token",
-        "Hello {name},\n\na PIN reset was started with your login for the token {token}.\n"
+        "Hello {name},\n\na PIN reset was started with your login.\nToken: {token}\n"
         "If it was you, go on at {public_url}\n" + _NOT_YOU,
     ),
     "approver-asked": Text(
         "{holder} asks you to approve a PIN reset",
-        "Hello {name},\n\n{holder} has a blocked token ({token}) and asks you to approve that its "
-        "PIN is reset.\nPlease make sure that it is really {holder} who asks: call or meet them.\n"
+        "Hello {name},\n\n{holder} has a blocked token and asks you to approve that its PIN "
+        "is reset.\nToken: {token}\nPlease make sure that it is really {holder} who asks: "
+        "call or meet them.\n"
         "Then log in with your own token at\n{certificate_url}/approvals\nread the statement, and "
         "sign or deny it. The request waits until {until}.\n",
     ),
     "approved": Text(
         "Your PIN reset was approved: go on now",
-        "Hello {name},\n\n{approver} approved your PIN reset for the token {token}.\n"
+        "Hello {name},\n\n{approver} approved your PIN reset.\nToken: {token}\n"
         "Log in at {public_url} with the computer that your token is plugged into, and follow "
         "the page. The approval is good until {until}.\n" + _NOT_YOU,
     ),
     "denied": Text(
         "Your PIN reset was not approved",
-        "Hello {name},\n\n{approver} did not approve your PIN reset for the token {token}.\n"
+        "Hello {name},\n\n{approver} did not approve your PIN reset.\nToken: {token}\n"
         "Reason: {reason}\nTalk to {approver}, or go to the registration office in person with "
         "your token and two photo ids.\n" + _NOT_YOU,
     ),
     "request-expired": Text(
         "Your PIN reset has expired",
-        "Hello {name},\n\nthe PIN reset for your token {token} was not finished in time and is "
-        "closed. Nothing was changed on your token. You can start again at {public_url}\n"
+        "Hello {name},\n\nthe PIN reset for your token was not finished in time and is closed.\n"
+        "Token: {token}\nNothing was changed on it. You can start again at {public_url}\n"
         + _NOT_YOU,
     ),
     "self-service-blocked": Text(
@@ -96,30 +97,36 @@ TEXTS: Mapping[str, Text] = {
     ),
     "reset-done": Text(
         "The PIN of your token was reset",
-        "Hello {name},\n\nthe PIN of your token {token} was reset on {at}, approved by {approver}. "
-        "Your token works again with the new PIN.\n" + _NOT_YOU,
+        "Hello {name},\n\nthe PIN of your token was reset on {at}, approved by {approver}.\n"
+        "Token: {token}\nYour token works again with the new PIN.\n" + _NOT_YOU,
     ),
     "reset-done-approver": Text(
         "The PIN reset that you approved is done",
-        "Hello {name},\n\nthe PIN of the token {token} of {holder} was reset on {at}. You had "
-        "approved it.\nIf you did not, tell the registration office at once.\n",
+        "Hello {name},\n\nthe PIN of a token of {holder} was reset on {at}. You had approved "
+        "it.\nToken: {token}\nIf you did not, tell the registration office at once.\n",
     ),
     "referred-to-office": Text(
         "Your token needs the registration office",
-        "Hello {name},\n\nthe PIN reset for your token {token} cannot go on from here. Please go "
-        "to the registration office in person with your token and two photo ids. They see what "
-        "happened so far.\n",
+        "Hello {name},\n\nthe PIN reset for your token cannot go on from here.\nToken: {token}\n"
+        "Please go to the registration office in person with your token and two photo ids. They "
+        "see what happened so far.\n",
     ),
     "approver-changed": Text(
         "Your PIN reset was closed: please start again",
-        "Hello {name},\n\nwho approved the PIN reset for your token {token} may no longer do so, "
-        "and the request was closed. Nothing was changed on your token. Start again at "
+        "Hello {name},\n\nwho approved the PIN reset for your token may no longer do so, and the "
+        "request was closed.\nToken: {token}\nNothing was changed on it. Start again at "
         "{public_url}: then the right person is asked.\n",
+    ),
+    "withdrawn": Text(
+        "Your PIN reset was closed: please start again",
+        "Hello {name},\n\nthe PIN reset for your token could not be carried out and was closed.\n"
+        "Token: {token}\nNothing was changed on it. You can start again at {public_url}; tell the "
+        "help desk if it happens twice.\n",
     ),
     "delegation-granted": Text(
         "You may approve PIN resets for {principal}",
         "Hello {name},\n\n{principal} lets you approve PIN resets in their place from {starts} "
-        "until {ends}. Requests appear at {certificate_url}/approvals\n",
+        "to {ends} (both included, UTC). Requests appear at {certificate_url}/approvals\n",
     ),
 }
 
@@ -130,10 +137,15 @@ def post(
 ) -> None:  # fmt: skip
     """Put one mail per box into the outbox of this transaction.
 
-    A box that has no address when the mail is due is passed over then.
+    A box that has no address when the mail is due is passed over then. ``facts["token"]``, a
+    serial, is told with the token's label.
     """
     if kind not in TEXTS:
         raise RuntimeError(f"unknown mail {kind}")
+    token = uow.tokens.get(facts["token"]) if "token" in facts else None
+    if token:
+        named = token.label != token.serial
+        facts["token"] = f"{token.label}, number {token.serial}" if named else token.serial
     for box in boxes:
         uow.outbox.add(Mail(parts.new_id(), uid, box, kind, facts, code_id, parts.clock.now()))
 

@@ -51,13 +51,18 @@ class Operate:
     def find(self, operator: Person, text: str) -> list[Person]:
         """Persons whose UID, login, name or mail contains ``text``, at most 20.
 
+        That somebody searched is recorded, and how many were found; what was typed is not.
         Raises ``Forbidden``, ``BadInput`` for fewer than two characters (peer failure 10).
         """
         _allow(operator)
         text = text.strip()
         if not 2 <= len(text) <= 100:
             raise BadInput(field="q", rule="search")
-        return self._parts.directory.search(text)
+        found = self._parts.directory.search(text)
+        with self._parts.store.write() as uow:
+            facts = {"search": True, "found": len(found)}
+            uow.audit.append("person-looked-up", operator.uid, facts)
+        return found
 
     def dossier(self, operator: Person, uid: str) -> Dossier:
         """Everything the office needs to help; the look is recorded (S1.88)."""

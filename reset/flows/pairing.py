@@ -17,7 +17,7 @@ from reset.core.approvals import render
 from reset.core.assurance import Proof, standing
 from reset.core.codes import pairing_context, pairing_secret, selector
 from reset.core.identities import Person
-from reset.core.tokens import Job, proof_challenge
+from reset.core.tokens import Job
 from reset.errors import (
     NoToken,
     PairingCodeRefused,
@@ -75,7 +75,7 @@ class Pair:
         with parts.store.write() as uow:
             uow.requests.add_proof(request_id, Proof("password", login_at))
         job_id = parts.new_id()
-        challenge = proof_challenge(request_id, job_id, parts.random.token(32).hex())
+        challenge = wire.proof_challenge(request_id, job_id, parts.random.token(32).hex())
         return self._make(job_id, uid, "reset", request_id, request.token_serial, challenge)
 
     def for_approval(self, person: Person, request_id: str, token_serial: str) -> Pairing:
@@ -94,6 +94,17 @@ class Pair:
         return self._make(
             self._parts.new_id(), person.uid, "approve", request_id, token_serial, render(statement)
         )
+
+    def again(self, uid: str, request_id: str, kind: str) -> None:
+        """Give up the newest job of this person, so that the page shows a new code.
+
+        A helper that is at work keeps its lease; its report still counts.
+        """
+        with self._parts.store.write() as uow:
+            job = uow.jobs.newest(request_id, uid, kind)
+            if job is not None and not job.outcome:
+                uow.jobs.finish(job.id, "given-up")
+                uow.audit.append("pairing-code-dropped", uid, {"job": job.id})
 
     def _live(self, request_id: str, uid: str, kind: str) -> Job | None:
         """The newest job while it is of use, so that a helper that died holds nobody up.
@@ -153,10 +164,12 @@ class Pair:
         if not wire.is_code(code) or len(claim.public_key) != 32:
             raise PairingCodeRefused
         with parts.store.write() as uow:
-            wait = uow.throttle.reserve(f"pairing:{address}", now)
             job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
             key = tries_key(job.id) if job else ""
-            tried = job and not wait and uow.tries.reserve(key, parts.policy.pairing_tries)
+            tried = job and uow.tries.reserve(key, parts.policy.pairing_tries)
+            # only searching is slowed down: a known code has its own tries, and nobody behind the
+            # same address pays for somebody who searches
+            wait = 0 if job else uow.throttle.reserve(f"pairing:{address}", now)
         if wait:
             raise SlowDown(retry_after=wait)
         if job is None or not tried:
@@ -167,7 +180,6 @@ class Pair:
             raise self._pairing_refused(job)
         secret = self._secret(job.id, claim.public_key)
         with parts.store.write() as uow:
-            uow.throttle.clear(f"pairing:{address}")
             uow.tries.give_back(key)
             mine = self._take(uow, job.id, claim, hash_secret(secret))
             token = uow.tokens.get(job.token_serial)

@@ -49,6 +49,7 @@ from reset.flows.times import show
 from reset.ports import UnitOfWork
 
 DAY = timedelta(days=1)
+OPENED_PER_DAY = 20  # each mails the holder; the policy's limit counts those with right answers
 
 
 def rounds_key(uid: str) -> str:
@@ -77,6 +78,8 @@ class Progress:
     operation: Operation | None
     approvers: tuple[str, ...]
     rounds_left: int
+    rounds_spent: int
+    code_tries: int
 
 
 class Recover:
@@ -102,11 +105,21 @@ class Recover:
             proofs = [*uow.requests.proofs(request_id), Proof("password", login_at)]
             operation = uow.operations.of_request(request_id)
             blocked = self._blocked(uow, uid)
-            left = max(0, parts.policy.failed_rounds - uow.tries.spent(rounds_key(uid)))
+            spent = uow.tries.spent(rounds_key(uid))
+            tries = uow.tries.spent(codes.tries_key("reset", request_id))
         here = standing(parts.policy.gate(request.state), proofs, parts.clock.now())
         named = (parts.directory.by_uid(a) for a in approver_uids(parts, uid))
         names = tuple(p.name for p in named if p)
-        return Progress(request, here, _step(request, here, blocked), operation, names, left)
+        return Progress(
+            request=request,
+            standing=here,
+            step=_step(request, here, blocked),
+            operation=operation,
+            approvers=names,
+            rounds_left=max(0, parts.policy.failed_rounds - spent),
+            rounds_spent=spent,
+            code_tries=tries,
+        )
 
     def _blocked(self, uow: UnitOfWork, uid: str) -> bool:
         return uow.tries.spent(rounds_key(uid)) >= self._parts.policy.failed_rounds
@@ -153,7 +166,11 @@ class Recover:
             raise NoProfile(missing=missing)
         if uow.operations.unresolved_of(token.serial):
             raise OperationUnresolved(serial=token.serial)
-        if uow.requests.opened_since(uid, now - DAY) >= policy.requests_per_day:
+        day = now - DAY
+        if (
+            uow.requests.opened_since(uid, day, answered=True) >= policy.requests_per_day
+            or uow.requests.opened_since(uid, day, answered=False) >= OPENED_PER_DAY
+        ):
             raise TooManyRequests(limit=policy.requests_per_day, hours=24)
 
     def _new_request(self, uow: UnitOfWork, uid: str, token: Token, reason: str) -> Request:
@@ -186,10 +203,16 @@ class Recover:
 
     # --- proofs ----------------------------------------------------------------------
     def answer(
-        self, uid: str, request_id: str, answers: Sequence[str], login_at: datetime
+        self,
+        uid: str,
+        request_id: str,
+        answers: Sequence[str],
+        login_at: datetime,
+        seen: int | None = None,
     ) -> Request:
         """Check the answers to the drawn set, in its order.
 
+        ``seen``: the failed rounds that the form showed; a second click on it is not counted.
         Raises ``BadInput`` for an empty or overlong one (nothing is counted), ``AnswersWrong``,
         ``SelfServiceBlocked``, ``ProofsMissing``, ``StateConflict``, ``Busy``.
         """
@@ -207,7 +230,10 @@ class Recover:
             raise BadInput(field="answer-1", rule="count", limit=len(stored))
         with parts.store.write() as uow:
             limit = parts.policy.failed_rounds
-            spent = uow.tries.reserve(rounds_key(uid), limit)
+            spent = codes.reserve(uow, rounds_key(uid), limit, seen)
+            over = uow.tries.spent(rounds_key(uid)) >= limit
+        if spent is None and not over:
+            raise StateConflict(state=here.request.state, event="second-click")
         if spent is None:
             raise SelfServiceBlocked
         try:
@@ -292,7 +318,9 @@ class Recover:
                 self._parts, uow, uid, "reset", request_id, box="recovery", method="code-recovery"
             )
 
-    def enter_code(self, uid: str, request_id: str, typed: str, login_at: datetime) -> Request:
+    def enter_code(
+        self, uid: str, request_id: str, typed: str, login_at: datetime, seen: int | None = None
+    ) -> Request:
         """Check a mailed code.
 
         Raises ``BadInput``, ``CodeDead``, ``CodeWrong``, ``SelfServiceBlocked``, ``StateConflict``.
@@ -302,7 +330,7 @@ class Recover:
         parts = self._parts
         self._at_code(uid, request_id, login_at)
         try:
-            code = codes.verify(parts, uid, "reset", request_id, typed)
+            code = codes.verify(parts, uid, "reset", request_id, typed, seen)
         except CodeWrong as wrong:
             if wrong.data["tries_left"] == 0:
                 self._tries_spent(uid, request_id)

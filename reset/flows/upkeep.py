@@ -111,8 +111,10 @@ class Upkeep:
         for operation in unsettled:
             try:
                 parts.custodian.settle(operation.id, operation.token_serial, True)
-            except (Unavailable, ReleaseRefused):
+            except Unavailable:
                 continue
+            except ReleaseRefused:
+                pass  # the custodian never booked it, or has closed it
             with parts.store.write() as uow:
                 uow.operations.settle(operation.id)
             done += 1

@@ -106,6 +106,14 @@ def deny(request_id: str) -> ResponseReturnValue:
     return go("approve.show", "denied", request_id=request_id)
 
 
+@blueprint.post("/approvals/<random:request_id>/helper")
+@guard("certificate")
+def new_code(request_id: str) -> ResponseReturnValue:
+    """A new pairing code, after a helper was closed."""
+    flows().pair.again(person().uid, request_id, "approve")
+    return go("approve.helper", request_id=request_id)
+
+
 @blueprint.get("/approvals/<random:request_id>/helper")
 @guard("certificate")
 def helper(request_id: str) -> ResponseReturnValue:

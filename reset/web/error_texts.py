@@ -203,7 +203,8 @@ WORDS: Mapping[str, Words] = {
     # --- helper and custody
     "pairing-code-refused": Words(
         403, "The pairing code was not accepted",
-        "It is wrong, used or too old.", "Reload the page: it shows the code that is good now.",
+        "The pairing code is wrong, used or too old.",
+        "Reload the page: it shows the code that is good now.",
     ),
     "job-refused": Words(
         403, "This run of the helper is over",
@@ -297,6 +298,8 @@ RULES: Mapping[str, str] = {
     "search": "Type at least two characters.",
     "two-ids": "Choose the two different kinds of photo id that you saw.",
     "self": "You cannot stand in for yourself.",
+    "overlap": "This person stands in for you already on some of these days. "
+    "End that first, or choose other days.",
     "unknown": "Nobody with this UID is known.",
     "period": "The last day must not lie before the first or in the past; at most {limit} days.",
     "date": "Write the date as year-month-day, for example 2030-01-31.",

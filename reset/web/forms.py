@@ -39,6 +39,12 @@ def text(name: str) -> str:
     return request.form.get(name, "")
 
 
+def seen() -> int | None:
+    """The count of spent tries that the form showed, when it says one."""
+    value = request.form.get("seen", "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 4 else None
+
+
 def again(template: str, error: ResetError, field: str, **context: Any) -> Response:  # noqa: ANN401
     """The same form once more, with the problems on top and beside their fields.
 

@@ -21,7 +21,7 @@ from reset.errors import (
 )
 from reset.flows.recover import Progress
 from reset.web import error_pages
-from reset.web.forms import again, text
+from reset.web.forms import again, seen, text
 from reset.web.guards import guard
 from reset.web.paths import go
 from reset.web.sessions import login_at, renew
@@ -99,7 +99,7 @@ def answer(request_id: str) -> ResponseReturnValue:
     names = takewhile(lambda name: name in request.form, (f"answer-{n}" for n in count(1)))
     answers = [text(name) for name in names]
     try:
-        flows().recover.answer(person().uid, request_id, answers, login_at())
+        flows().recover.answer(person().uid, request_id, answers, login_at(), seen())
     except (AnswersWrong, BadInput, Busy) as refused:
         if refused.data.get("rounds_left") == 0:
             raise
@@ -134,7 +134,7 @@ def send_code(request_id: str) -> ResponseReturnValue:
 def enter_code(request_id: str) -> ResponseReturnValue:
     """Check the mailed code."""
     try:
-        flows().recover.enter_code(person().uid, request_id, text("code"), login_at())
+        flows().recover.enter_code(person().uid, request_id, text("code"), login_at(), seen())
     except (BadInput, CodeWrong, CodeDead) as refused:
         if refused.data.get("why") == "tries":
             raise  # the request has ended with the last try
@@ -155,6 +155,14 @@ def helper(request_id: str) -> ResponseReturnValue:
         return go("recover.show", "step-needed", request_id=request_id)
     here = _progress(request_id)
     return render_template("helper.html", **_context(here), pairing=pairing, refresh=REFRESH)
+
+
+@blueprint.post("/reset/<random:request_id>/helper")
+@guard("login")
+def new_code(request_id: str) -> ResponseReturnValue:
+    """A new pairing code, after a helper was closed."""
+    flows().pair.again(person().uid, request_id, "reset")
+    return go("recover.helper", request_id=request_id)
 
 
 @blueprint.post("/reset/<random:request_id>/cancel")

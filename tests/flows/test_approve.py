@@ -304,13 +304,16 @@ def test_a_denial_tells_why(world: World) -> None:
     assert follow(world, world.open(), ModelToken.of(world)) == "done"
 
 
-def test_denying_after_approving_conflicts(world: World) -> None:
+def test_an_approval_can_be_taken_back_until_the_helper_begins(world: World) -> None:
     request = world.waiting()
     world.sign(request)
-    for uid in (SUPERVISOR, REPRESENTATIVE):
-        with pytest.raises(StateConflict):
-            world.approve.deny(world.person(uid), request.id, "changed my mind")
-    assert world.request(request).state == "ready"
+    world.approve.deny(world.person(SUPERVISOR), request.id, "it was not him who asked")
+    assert world.request(request).state == "denied"
+    begun = world.ready()
+    Helper(world, ModelToken.of(world), world.code(begun)).release()
+    with pytest.raises(StateConflict):
+        world.approve.deny(world.person(SUPERVISOR), begun.id, "too late")
+    assert world.request(begun).state == "executing"
 
 
 def test_a_request_waits_72_hours(world: World) -> None:

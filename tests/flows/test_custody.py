@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -375,16 +376,52 @@ class Refusing:
         raise ReleaseRefused(rule=self.rule)
 
 
-def test_a_refusal_of_the_custodian_leads_to_the_office(
+def test_a_refusal_before_any_order_frees_the_token(
     world: World, request_: Request, helper: Helper
 ) -> None:
+    """No SO PIN left the custodian, so nothing keeps the holder from starting again."""
     custodian = world.parts.custodian
-    custodian.inner = Refusing(custodian.inner, "sealed")
+    real = custodian.inner
+    custodian.inner = Refusing(real, "expired")
     with pytest.raises(ReleaseRefused):
         helper.release()
+    assert operation(world, request_).state == "withdrawn"
+    assert world.request(request_).ended_because == "withdrawn"
+    assert world.named("release-refused")[-1]["facts"]["rule"] == "expired"
+    custodian.inner = real
+    world.clock.move(timedelta(hours=1))  # for the codes of another request
+    again = world.ready()
+    assert Helper(world, ModelToken.of(world), world.code(again)).run().state == "done"
+
+
+def test_a_refusal_after_an_order_leads_to_the_office(
+    world: World, request_: Request, helper: Helper
+) -> None:
+    helper.release()
+    world.clock.move(world.policy.lease + timedelta(minutes=1))
+    custodian = world.parts.custodian
+    custodian.inner = Refusing(custodian.inner, "sealed")
+    world.pair.again(HOLDER, request_.id, "reset")
+    with pytest.raises(ReleaseRefused):
+        Helper(world, ModelToken.of(world), world.code(request_)).release()
     assert operation(world, request_).state == "office"
     assert world.request(request_).ended_because == "custodian: sealed"
-    assert world.named("release-refused")[-1]["facts"]["rule"] == "sealed"
+
+
+def test_no_order_after_the_request_went_to_the_office(
+    world: World, request_: Request, helper: Helper
+) -> None:
+    helper.release()
+    world.clock.move(world.policy.lease + timedelta(minutes=1))
+    code = world.send(request_)
+    for n in range(1, 6):
+        wrong = f"{(int(code) + n) % 10**8:08d}"
+        with pytest.raises(ResetError):
+            world.recover.enter_code(HOLDER, request_.id, wrong, world.clock.now())
+    assert world.request(request_).state == "office"
+    helper.nonce, helper.released = "f" * 32, None
+    with pytest.raises(OfficeOnly):
+        helper.release()
 
 
 def test_a_full_hour_only_makes_people_wait(

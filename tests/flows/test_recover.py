@@ -102,13 +102,36 @@ def test_without_an_approver_or_a_profile(world: World) -> None:
 
 
 def test_three_requests_a_day(world: World) -> None:
-    for _ in range(3):
+    """Only those with right answers count: a password alone locks nobody out (attack on S1.75)."""
+    for _ in range(4):
         world.recover.cancel(HOLDER, world.open().id)
+    for _ in range(3):
+        request = world.open()
+        world.answer(request)
+        world.recover.cancel(HOLDER, request.id)
     with pytest.raises(TooManyRequests) as refused:
         world.open()
     assert refused.value.data == {"limit": 3, "hours": 24}
     world.clock.move(DAY + MINUTE)
     world.open()
+
+
+def test_a_second_click_on_a_form_costs_nothing(world: World) -> None:
+    """One form is one round: the count that it showed makes the second click known."""
+    request, now = world.open(), world.clock.now()
+    with pytest.raises(AnswersWrong):
+        world.recover.answer(HOLDER, request.id, WRONG, now, 0)
+    with pytest.raises(StateConflict):
+        world.recover.answer(HOLDER, request.id, WRONG, now, 0)
+    assert world.spent(f"rounds:{HOLDER}") == 1
+    world.answer(request)
+    code = world.send(request)
+    wrong = f"{(int(code) + 1) % 10**8:08d}"
+    with pytest.raises(CodeWrong):
+        world.recover.enter_code(HOLDER, request.id, wrong, now, 0)
+    with pytest.raises(StateConflict):
+        world.recover.enter_code(HOLDER, request.id, wrong, now, 0)
+    assert world.spent(f"code:reset:{request.id}") == 1
 
 
 def test_nobody_sees_or_moves_another_persons_request(world: World) -> None:

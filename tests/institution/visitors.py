@@ -6,7 +6,9 @@ done with the key on the token.
 
 from __future__ import annotations
 
+import base64
 import http.cookiejar
+import json
 import re
 import ssl
 import subprocess
@@ -162,6 +164,42 @@ def run_helper(
         timeout=180,
         check=False,
     )
+
+
+_SIGNING = """
+import base64, json, sys
+from pkcs11_driver.helper.cms import signed_statement
+from pkcs11_driver.operations import sign
+
+told = json.load(sys.stdin)
+statement = base64.b64decode(told["statement"])
+sys.stdout.buffer.write(
+    signed_statement(
+        statement,
+        lambda data: sign(told["module"], told["serial"], user_pin=told["pin"], data=data),
+    )
+)
+"""
+
+
+def sign_statement(institution: Institution, part: str, statement: bytes) -> bytes:
+    """The CMS signature by a person's token over any bytes, as the helper makes it for its job."""
+    token = institution.tokens[part]
+    told = {
+        "module": str(token.module),
+        "serial": token.serial,
+        "pin": token.user_pin,
+        "statement": base64.b64encode(statement).decode(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNING],
+        input=json.dumps(told).encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
 
 
 def _fields(form: Mapping[str, str]) -> dict[str, str]:

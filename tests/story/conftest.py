@@ -11,9 +11,12 @@ from tests.story.story import Story
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """The story before its first step; the institution runs."""
-    institution = Institution.build(tmp_path_factory.mktemp("institution"))
+def story(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
+    """The story before its first step; the institution runs, under the module's ``POLICY``."""
+    policy: str = getattr(request.module, "POLICY", "")
+    institution = Institution.build(tmp_path_factory.mktemp("institution"), policy=policy)
     try:
         institution.start()
         yield Story(institution)

@@ -1,23 +1,31 @@
 """``scripts/demo``: build the institution, play the story, then serve it.
 
 ``--once`` ends after the story. Everything lies under ``var/demo`` in the checkout; each run
-starts anew.
+starts anew. Only one demo runs at a time.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import shutil
+import socket
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
+from reset.core.profile import CATALOGUE
 from tests.institution.site import Institution
 from tests.institution.tokens import Refused
 from tests.story.story import STEPS, Story
 
 ROOT = Path(__file__).parents[2] / "var" / "demo"
+LOCK = ROOT.with_name("demo.lock")
 PORTS = {"public": 8443, "certificate": 8444, "smtp": 8025}
+# somebody who tries things out asks more often than a holder in trouble
+POLICY = "code_sends_per_hour = 10\nrequests_per_day = 10"
 
 
 def main() -> int:
@@ -25,10 +33,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     once = parser.parse_args().once
+    try:
+        lock = _only_one(() if once else PORTS.values())
+    except _InTheWay as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    with lock:
+        return _play(once=once)
+
+
+class _InTheWay(Exception):
+    """Why no demo can start now, and what to do."""
+
+
+def _only_one(ports: Iterable[int]) -> TextIO:
+    """Hold the demo's lock, with ``ports`` free. Raises ``_InTheWay``; nothing is changed then."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    lock = LOCK.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise _InTheWay("another demo is running here; end it with Ctrl-C first") from None
+    for port in ports:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+            raise _InTheWay(f"port {port} is in use; end the program that listens there") from None
+    return lock
+
+
+def _play(*, once: bool) -> int:
     started = time.monotonic()
     shutil.rmtree(ROOT, ignore_errors=True)
     try:
-        institution = Institution.build(ROOT, ports=None if once else PORTS)
+        institution = Institution.build(ROOT, ports=None if once else PORTS, policy=POLICY)
     except (Refused, RuntimeError) as error:
         print(f"demo: the institution could not be built: {error}", file=sys.stderr)
         return 1
@@ -60,38 +100,49 @@ def _print(what: str, since: float) -> None:
 
 def _serve(institution: Institution, story: Story) -> None:
     _write_tools(institution)
-    lines = [
+    print("\n".join(_said(institution, story)), flush=True)
+    while institution.process("serve").poll() is None:
+        time.sleep(1)
+    raise RuntimeError("the service ended by itself")
+
+
+def _said(institution: Institution, story: Story) -> list[str]:
+    """What somebody needs who goes on by hand."""
+    people, tokens = institution.people, institution.tokens
+    pins = {part: tokens[part].user_pin for part in people} | {"holder": story.new_pin}
+    helper = Path(sys.executable).parent / "token-helper"
+    start = f"{helper} --server {institution.public_url} --ca {institution.authority.anchors_pem}"
+    return [
         "",
         "Now by hand. Ctrl-C ends it.",
+        "The next scripts/demo starts anew; all of this is lost.",
+        "",
         f"  public site:       {institution.public_url}",
         f"  certificate site:  {institution.certificate_url}  (a browser with the token)",
         f"  CA to trust:       {institution.authority.anchors_pem}",
         f"  mails appear in:   {institution.mail_directory}/ADDRESS/*.eml",
         "",
         "  logins (PID / password / token PIN):",
-    ]
-    for part, someone in institution.people.items():
-        pin = story.new_pin if part == "holder" else institution.tokens[part].user_pin
-        lines.append(f"    {part:11}{someone.pid} / {someone.password} / {pin}")
-    helper = Path(sys.executable).parent / "token-helper"
-    lines += [
+        *(
+            f"    {part:11}{someone.pid} / {someone.password} / {pins[part]}"
+            for part, someone in people.items()
+        ),
+        "  The holder's PIN is the one of now: it changes when you reset it by hand.",
+        f"  {people['operator'].name} is the registration office and the auditor.",
         "",
-        "  answers of the holder (question: answer):",
-        *(f"    {question}: {answer}" for question, answer in story.answers.items()),
+        "  answers of the holder:",
+        *(f"    {CATALOGUE[q][0]}\n      {answer}" for q, answer in story.answers.items()),
+        "",
+        "  the helper asks for the code that the page shows; for the holder:",
+        f"    {start} --module {tokens['holder'].module}",
+        "  for the supervisor who signs:",
+        f"    {start} --module {tokens['supervisor'].module}",
         "",
         f"  block the holder's token again:  {ROOT}/block-token",
-        f"  read the newest mail:            {ROOT}/newest-mail",
+        f"  read the newest mail:            {ROOT}/newest-mail [ADDRESS]",
         "  a browser with a token in it:    "
         f"{ROOT}/browser holder   (or supervisor, operator; needs a screen)",
-        "  the helper, with the code that the page shows:",
-        f"    {helper} CODE --server {institution.public_url} \\",
-        f"      --ca {institution.authority.anchors_pem} \\",
-        f"      --module {institution.tokens['holder'].module}",
     ]
-    print("\n".join(lines), flush=True)
-    while institution.process("serve").poll() is None:
-        time.sleep(1)
-    raise RuntimeError("the service ended by itself")
 
 
 def _write_tools(institution: Institution) -> None:

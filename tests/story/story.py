@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -244,9 +245,9 @@ def audit_holds(story: Story) -> str:
     here = story.institution
     whole = here.command("audit", "verify").strip()
     copy = here.root / "copy.sqlite"
-    with sqlite3.connect(here.root / "service.sqlite") as source:
+    with closing(sqlite3.connect(here.root / "service.sqlite")) as source:
         copy.unlink(missing_ok=True)
-        with sqlite3.connect(copy) as target:
+        with closing(sqlite3.connect(copy)) as target:
             source.backup(target)
             target.execute(
                 "update audit_entries set raw = cast(replace(cast(raw as text), 'reset-done', "
@@ -259,7 +260,7 @@ def audit_holds(story: Story) -> str:
     broken = here.try_command("audit", "verify", config=config)
     assert broken.returncode == 1, broken.stdout
     assert "audit-broken" in broken.stderr, broken.stderr
-    for leftover in (copy, config):
+    for leftover in (config, *here.root.glob(f"{copy.name}*")):
         leftover.unlink()
     return f"{whole}; with one byte changed in a copy: {broken.stderr.strip()}"
 

@@ -11,10 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests.institution.site import Institution, code_in
-from tests.institution.tokens import add_second_token, pkcs11_tool_login, tries_left
-from tests.institution.visitors import TokenVisitor, Visitor, run_helper, words_of
+from tests.institution.tokens import Answer, add_second_token, pkcs11_tool_login, tries_left
+from tests.institution.visitors import (
+    TokenVisitor,
+    Visitor,
+    run_helper,
+    sign_statement,
+    words_of,
+)
 from tests.story import story as told
 from tests.story.story import Story, pairing_code
+
+POLICY = "code_sends_per_hour = 10"  # these people make more mistakes than one hour allows
+CODE_MAIL = "Your code for resetting"
+PAIRING_CODE = r"\b[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}\b"
 
 
 def _open_request(story: Story) -> Visitor:
@@ -64,7 +74,7 @@ def test_steps_in_the_wrong_order(story: Story) -> None:
         assert "/login" in str(answer.header("location"))
     browser = _open_request(story)
     page = browser.get(f"{story.page}/helper")
-    assert not re.search(r"\b[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}\b", words_of(page.text))
+    assert not re.search(PAIRING_CODE, words_of(page.text))
     token = told_csrf(browser, story)
     for path, form in (
         ("/code/send", {}),
@@ -72,7 +82,7 @@ def test_steps_in_the_wrong_order(story: Story) -> None:
     ):
         answer = browser.ask(story.page + path, {"csrf_token": token, **form})
         assert answer.status < 500, path
-    assert here.count(here.people["holder"].recovery, "Your code for resetting") == 0
+    assert here.count(here.people["holder"].recovery, CODE_MAIL) == 0
     assert _state(here, story.request) == "collecting"
 
 
@@ -110,22 +120,53 @@ def _dashed(form: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in form.items()}
 
 
-def test_codes_wrong_used_and_of_another_request(story: Story) -> None:
-    """A wrong code says how many tries are left; a used one is dead."""
-    here, holder = story.institution, story.institution.people["holder"]
+def _fresh_code(story: Story, browser: Visitor) -> str:
+    """Have a code sent for the request; the code in the mail."""
+    here, box = story.institution, story.institution.people["holder"].recovery
+    known = here.count(box, CODE_MAIL)
+    page = browser.send(f"{story.page}/code", f"{story.page}/code/send")
+    assert page.status == 200, words_of(page.text)
+    return code_in(here.wait_for_mail(box, CODE_MAIL, known=known))
+
+
+def test_a_code_of_another_request_is_refused(story: Story) -> None:
+    """The unused code of a cancelled request opens nothing in the next one."""
+    here = story.institution
     browser = Visitor(here)
     browser.log_in("holder")
-    browser.send(f"{story.page}/code", f"{story.page}/code/send")
-    code = code_in(here.wait_for_mail(holder.recovery, "Your code for resetting"))
+    earlier, cancelled = _fresh_code(story, browser), story.request
+    browser.send(story.page, f"{story.page}/cancel")
+    assert _state(here, cancelled) == "cancelled"
+    browser = _open_request(story)
+    assert story.request != cancelled
+    where = f"{story.page}/questions"
+    page = browser.send(where, where, **told.right_answers(story, browser.get(where).text))
+    assert page.status == 200, words_of(page.text)
+    where = f"{story.page}/code"
+    page = browser.send(where, where, code=earlier)
+    assert page.status == 410, "no code of this request is open"
+    assert _fresh_code(story, browser) != earlier
+    page = browser.send(where, where, code=earlier)
+    assert page.status == 403
+    assert "Tries left: 4" in words_of(page.text)
+    assert _state(here, story.request) == "collecting"
+
+
+def test_a_wrong_code_costs_a_try(story: Story) -> None:
+    """It says how many tries are left; a new code restores none. Blanks in a right one are fine."""
+    here = story.institution
+    browser = Visitor(here)
+    browser.log_in("holder")
+    code = _fresh_code(story, browser)
     wrong = str((int(code) + 1) % 10**8).zfill(8)
-    page = browser.send(f"{story.page}/code", f"{story.page}/code", code=wrong)
-    assert "4" in words_of(page.text)
-    page = browser.send(f"{story.page}/code", f"{story.page}/code", code=f" {code[:4]} {code[4:]} ")
+    where = f"{story.page}/code"
+    page = browser.send(where, where, code=wrong)
+    assert "Tries left: 3" in words_of(page.text)
+    page = browser.send(where, where, code=f" {code[:4]} {code[4:]} ")
     assert page.status == 200
     assert _state(here, story.request) == "waiting_for_approval"
-    token = told_csrf(browser, story)
-    again = browser.ask(f"{story.page}/code", {"csrf_token": token, "code": code})
-    assert again.status < 500
+    again = browser.ask(where, {"csrf_token": told_csrf(browser, story), "code": code})
+    assert again.status == 303, "the page shows where the request stands"
     assert _state(here, story.request) == "waiting_for_approval"
 
 
@@ -136,23 +177,64 @@ def test_holder_cannot_approve(story: Story) -> None:
     assert story.request not in holder.get("/approvals").text
 
 
-def test_a_signature_over_another_statement(story: Story, tmp_path: Path) -> None:
-    """Refused with the reason; the request goes on waiting."""
-    other = tmp_path / "other.cms"
-    other.write_bytes(b"\x30\x03\x02\x01\x01")
-    supervisor = TokenVisitor(story.institution, "supervisor")
+def _upload(story: Story, signature: bytes, scratch: Path) -> Answer:
+    """The supervisor uploads a signature file for the request."""
+    file = scratch / "statement.p7s"
+    file.write_bytes(signature)
     where = f"/approvals/{story.request}"
-    page = supervisor.send(where, f"{where}/signature", files={"signature": other})
-    assert page.status in (400, 403, 409, 422), words_of(page.text)
+    supervisor = TokenVisitor(story.institution, "supervisor")
+    return supervisor.send(where, f"{where}/signature", files={"signature": file})
+
+
+def _statement(story: Story) -> bytes:
+    supervisor = TokenVisitor(story.institution, "supervisor")
+    return supervisor.get(f"/approvals/{story.request}/statement").body
+
+
+def _approvals(here: Institution) -> int:
+    with sqlite3.connect(here.root / "service.sqlite") as db:
+        return int(db.execute("select count(*) from approvals").fetchone()[0])
+
+
+def test_a_file_that_is_no_signature_is_refused(story: Story, tmp_path: Path) -> None:
+    """With what to do; the request goes on waiting."""
+    page = _upload(story, b"\x30\x03\x02\x01\x01", tmp_path)
+    assert page.status == 422, words_of(page.text)
+    assert "is no valid signature" in words_of(page.text)
     assert _state(story.institution, story.request) == "waiting_for_approval"
 
 
-def test_the_service_restarts_between_steps(story: Story) -> None:
-    """Nothing of a request lives in a process."""
-    story.institution.restart()
-    assert "approved" in told.approve(story) or _state(story.institution, story.request) == "ready"
-    story.institution.restart()
-    assert _state(story.institution, story.request) == "ready"
+def test_a_signature_over_an_altered_statement_is_refused(story: Story, tmp_path: Path) -> None:
+    """A real one by the supervisor's token, for another token; the page shows the broken rule."""
+    here, statement = story.institution, _statement(story)
+    serials = [here.tokens[part].serial.encode() for part in ("holder", "operator")]
+    altered = statement.replace(*serials)
+    assert altered != statement
+    page = _upload(story, sign_statement(here, "supervisor", altered), tmp_path)
+    assert page.status == 422, words_of(page.text)
+    assert "(message-digest)" in words_of(page.text)
+    assert _state(here, story.request) == "waiting_for_approval"
+    assert _approvals(here) == 0
+
+
+def test_the_same_signer_over_the_very_statement_is_accepted(story: Story, tmp_path: Path) -> None:
+    """The control: made and uploaded in the same way."""
+    here = story.institution
+    page = _upload(story, sign_statement(here, "supervisor", _statement(story)), tmp_path)
+    assert page.status == 200, words_of(page.text)
+    assert _state(here, story.request) == "ready"
+    assert _approvals(here) == 1
+
+
+def test_a_used_code_is_dead(story: Story) -> None:
+    """The code that led to the approver does not count again after the approval."""
+    here, holder = story.institution, story.institution.people["holder"]
+    browser = Visitor(here)
+    browser.log_in("holder")
+    used = code_in(here.wait_for_mail(holder.recovery, CODE_MAIL))
+    page = browser.send(f"{story.page}/code", f"{story.page}/code", code=used)
+    assert page.status == 410, words_of(page.text)
+    assert not re.search(PAIRING_CODE, words_of(browser.get(f"{story.page}/helper").text))
 
 
 @pytest.fixture
@@ -161,7 +243,7 @@ def code(story: Story) -> str:
     browser = Visitor(story.institution)
     browser.log_in("holder")
     page = browser.get(f"{story.page}/helper")
-    if not re.search(r"\b[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}\b", words_of(page.text)):
+    if not re.search(PAIRING_CODE, words_of(page.text)):
         told.enter_code(story, browser)
         page = browser.get(f"{story.page}/helper")
     return pairing_code(page.text)

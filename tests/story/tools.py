@@ -16,14 +16,28 @@ def block(institution: Institution) -> None:
     print(wrong_logins(institution.tokens["holder"], 11)[-1])
 
 
-def mail(institution: Institution) -> None:
-    """Show the newest mail of all."""
-    files = sorted(institution.mail_directory.glob("*/*.eml"), key=lambda f: f.name)
-    print(files[-1].read_text() if files else "no mail yet")
+def mail(institution: Institution, address: str = "") -> None:
+    """Show the newest mail of all, or of one address, as a person reads it."""
+    boxes = {file.parent.name for file in institution.mail_directory.glob("*/*.eml")}
+    if address and address not in boxes:
+        sys.exit(
+            f"no mail for {address}; there is mail for: {', '.join(sorted(boxes)) or 'nobody'}"
+        )
+    files = sorted(institution.mail_directory.glob(f"{address or '*'}/*.eml"), key=lambda f: f.name)
+    if not files:
+        sys.exit("no mail yet")
+    newest = institution.mails(files[-1].parent.name)[-1]
+    print(f"To: {newest['To']}\nSubject: {newest['Subject']}\n\n{newest.get_content()}")
 
 
 def browser(institution: Institution, part: str = "holder") -> None:
     """Chromium with a profile of its own that knows the CA and the person's token."""
+    if part not in institution.tokens:
+        sys.exit(f"no token of {part}; there are: {', '.join(institution.tokens)}")
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        sys.exit(
+            "The browser needs a screen: run this in a graphical session (DISPLAY is not set)."
+        )
     home = institution.root / "browsers" / part
     nss = home / ".pki" / "nssdb"
     if not nss.is_dir():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -171,6 +173,31 @@ def test_delegations_are_granted_shown_and_ended(world: World) -> None:
     assert where not in world.holder_of("olga").get("/approvals").text
 
 
+def test_nobody_stands_in_twice_on_one_day(world: World) -> None:
+    bob = world.holder_of("bob")
+    fields = {"delegate": "u-olga", "starts": "2030-01-20", "ends": "2030-01-25"}
+    assert bob.send("/delegations", "/delegations", **fields).status_code == 303
+    for starts, ends in (("01-15", "01-20"), ("01-21", "01-22"), ("01-25", "01-31")):
+        days = {"starts": f"2030-{starts}", "ends": f"2030-{ends}"}
+        page = bob.send("/delegations", "/delegations", **fields | days)
+        assert page.status_code == 400
+        assert "stands in for you already" in page.text
+    for change in (
+        {"starts": "2030-01-26", "ends": "2030-01-27"},
+        {"starts": "2030-01-19", "ends": "2030-01-19"},
+        {"delegate": "u-adam"},
+    ):
+        assert bob.send("/delegations", "/delegations", **fields | change).status_code == 303
+    revoke = bob.get("/delegations").text.split('action="/delegations/')
+    assert len(revoke) == 5
+    principals = [name for name, _ in world.flows.approve.standing_in("u-olga")]
+    assert principals == ["Bob Brown"] * 3
+    for path in [part.split('"')[0] for part in revoke[1:]]:
+        bob.send("/delegations", f"/delegations/{path}")
+    assert world.flows.approve.standing_in("u-olga") == []
+    assert bob.send("/delegations", "/delegations", **fields).status_code == 303
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -214,6 +241,33 @@ def test_the_office_finds_checks_and_lifts(world: World) -> None:
     assert "Record a check of identity" in olga.get(where).text
     check = olga.send(where, f"{where}/check", ids=["passport", "institution-card"])
     assert check.location == f"{where}?notice=check-recorded"
+
+
+def test_a_search_is_recorded_without_its_words(world: World) -> None:
+    world.holder_of("olga").get("/office/?q=alice")
+    entry = json.loads(world.flows.auditing.newest(PEOPLE["adam"], 1)[0].raw)
+    assert (entry["event"], entry["actor"]) == ("person-looked-up", "u-olga")
+    assert entry["facts"] == {"search": True, "found": 1}
+
+
+def test_the_office_reads_plain_words(world: World) -> None:
+    world.enrol()
+    path = world.asked()[1]
+    with world.parts.store.write() as uow:
+        request = uow.requests.get(path.split("/")[2])
+        assert request
+        for because, words in (
+            ("answers", "the answers were wrong too often"),
+            ("so-pin-locked", "administrator PIN is locked"),
+            ("custodian: holder", "refused (holder)"),
+            ("approver: not asked", "the approver wrote: “not asked”"),
+        ):
+            uow.requests.save(replace(request, ended_because=because), expected=request.state)
+            template = world.certificate.jinja_env.get_template("_states.html")
+            assert words in str(template.make_module().reason(because))  # type: ignore[attr-defined]
+    page = world.holder_of("olga").get("/office/people/u-alice").text
+    assert "not asked" in page
+    assert "in-use" not in page
 
 
 def test_nobody_is_the_office_for_themselves(world: World) -> None:

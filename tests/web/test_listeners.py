@@ -1,13 +1,16 @@
-"""The TLS listeners: who gets a connection, and that silence stalls nobody."""
+"""The TLS listeners: who gets a connection, and that slow or silent ones stall nobody."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,25 +25,38 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.create(tmp_path_factory.mktemp("ca"))
 
 
-def _app() -> Flask:
+def _app(served: list[str]) -> Flask:
     app = Flask("echo")
 
     @app.route("/", methods=["GET", "POST"])
     def echo() -> str:
+        served.append(request.method)
         shown = request.environ["werkzeug.socket"].getpeercert(True)
         return f"{request.scheme} {len(shown or b'')} {len(request.get_data())}"
 
     return app
 
 
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 class Running:
     """A listener in a thread."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        self.server = listeners.listen(_app(), "127.0.0.1", 0, context)
+        self.served: list[str] = []
+        self.server = listeners.listen(_app(self.served), "127.0.0.1", 0, context)
         self.port = self.server.port
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
+
+    def wait_for(self, connections: int) -> None:
+        """Until so many connections are held, five seconds at most."""
+        _until(lambda: self.server.connections == connections)
 
     def stop(self) -> None:
         """End it."""
@@ -115,31 +131,164 @@ def test_a_certificate_of_another_authority_is_refused(
         _get(certificate.port, context)
 
 
-def test_silent_connections_stall_nobody(public: Running, authority: Authority) -> None:
-    silent = [socket.create_connection(("127.0.0.1", public.port)) for _ in range(20)]
+# --- silence and slowness ------------------------------------------------------------------
+def _silent(port: int, source: str, count: int, held: ExitStack) -> None:
+    """Bare TCP connections from one address, which say nothing."""
+    for _ in range(count):
+        place = (("127.0.0.1", port), 5, (source, 0))
+        held.enter_context(socket.create_connection(*place))
+
+
+def _secured(port: int, context: ssl.SSLContext, source: str = "127.0.0.1") -> ssl.SSLSocket:
+    raw = socket.create_connection(("127.0.0.1", port), 5, (source, 0))
+    return context.wrap_socket(raw, server_hostname="localhost")
+
+
+def _dropped_after(connection: socket.socket, first: bytes = b"", drop: bytes = b"") -> float:
+    """Send ``first``, then ``drop`` again and again; the seconds until the server hangs up."""
+    began = time.monotonic()
     try:
-        began = time.monotonic()
-        assert _get(public.port, _client(authority))[0] == "https 0 0"
-        assert time.monotonic() - began < 2
-    finally:
-        for one in silent:
+        connection.sendall(first)
+        connection.settimeout(0.05)
+        for _ in itertools.count():
+            try:
+                assert connection.recv(1000) == b"", "an answer"
+                break
+            except TimeoutError:
+                assert time.monotonic() - began < 10, "still connected"
+                connection.sendall(drop)
+    except ConnectionError:
+        pass
+    return time.monotonic() - began
+
+
+class Dripping:
+    """Clients at one address that never end their header; use it in a ``with``."""
+
+    def __init__(self, port: int, context: ssl.SSLContext, source: str, count: int) -> None:
+        self._place = (port, context, source)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._drip)
+        self._count = count
+        self.connections: list[ssl.SSLSocket] = []
+
+    def __enter__(self) -> Dripping:
+        for _ in range(self._count):
+            try:
+                self.connections.append(_secured(*self._place))
+            except OSError:
+                continue
+            self.connections[-1].sendall(b"GET / HTTP/1.0\r\nX-Slow: ")
+        self._thread.start()
+        return self
+
+    def _drip(self) -> None:
+        while not self._stop.wait(0.1):
+            for one in self.connections:
+                with contextlib.suppress(OSError):
+                    one.sendall(b"y")
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        for one in self.connections:
             one.close()
 
 
-def test_a_silent_connection_is_cut(
+@pytest.mark.parametrize("site", ["public", "certificate"])
+def test_one_dripping_client_stops_nobody_else(
+    site: str, request: pytest.FixtureRequest, authority: Authority, tmp_path: Path
+) -> None:
+    running: Running = request.getfixturevalue(site)
+    context = _with_certificate(authority, tmp_path)
+    with Dripping(running.port, context, "127.0.0.2", 40) as slow:
+        assert len(slow.connections) == listeners.PER_PEER
+        began = time.monotonic()
+        assert _get(running.port, context)[0].startswith("https ")
+        assert time.monotonic() - began < 2
+        assert running.served == ["GET"]
+    running.wait_for(0)
+    assert _get(running.port, context)[0].startswith("https ")
+
+
+def test_the_seventeenth_connection_of_an_address_is_dropped(
+    public: Running, authority: Authority
+) -> None:
+    with ExitStack() as held:
+        _silent(public.port, "127.0.0.1", listeners.PER_PEER, held)
+        public.wait_for(listeners.PER_PEER)
+        with socket.create_connection(("127.0.0.1", public.port)) as one_more:
+            assert _dropped_after(one_more) < 1
+        with _secured(public.port, _client(authority), "127.0.0.3") as other:
+            other.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert b" 200 " in other.recv(1000)
+        public.wait_for(listeners.PER_PEER)
+    public.wait_for(0)
+    assert _get(public.port, _client(authority))[0] == "https 0 0"
+
+
+def test_without_a_free_thread_a_connection_is_dropped_at_once(
+    public: Running, authority: Authority
+) -> None:
+    with ExitStack() as held:
+        for number in range(2, 7):
+            _silent(public.port, f"127.0.0.{number}", listeners.PER_PEER, held)
+        public.wait_for(listeners.THREADS)
+        with socket.create_connection(("127.0.0.1", public.port)) as late:
+            assert _dropped_after(late) < 1
+    public.wait_for(0)
+    assert _get(public.port, _client(authority))[0] == "https 0 0"
+
+
+def test_a_thread_that_cannot_start_costs_no_place(
     public: Running, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
-    monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", 0.2)
-    with socket.create_connection(("127.0.0.1", public.port)) as one:
-        one.settimeout(5)
-        assert one.recv(1) == b""
-    monkeypatch.setattr(listeners, "CONNECTION_SECONDS", 0.2)
-    monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", 5)
-    raw = socket.create_connection(("127.0.0.1", public.port))
-    with _client(authority).wrap_socket(raw, server_hostname="localhost") as slow:
-        slow.settimeout(5)
-        slow.sendall(b"GET / HT")
-        assert slow.recv(1) == b""
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(listeners.PER_PEER + 1):
+            with socket.create_connection(("127.0.0.1", public.port)) as one:
+                assert _dropped_after(one) < 1
+    assert public.server.connections == 0
+    assert _get(public.port, _client(authority))[0] == "https 0 0"
+
+
+def test_a_slow_handshake_is_cut(public: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", 0.5)
+    with socket.create_connection(("127.0.0.1", public.port)) as silent:
+        assert _dropped_after(silent) < 3
+    with socket.create_connection(("127.0.0.1", public.port)) as slow:
+        assert 0.4 < _dropped_after(slow, b"\x16\x03\x01\x02\x00\x01", b"\0") < 3
+    public.wait_for(0)
+
+
+def test_a_slow_header_is_cut_and_not_served(
+    public: Running, monkeypatch: pytest.MonkeyPatch, authority: Authority
+) -> None:
+    monkeypatch.setattr(listeners, "HEADER_SECONDS", 0.5)
+    for first in (b"", b"GET / HT", b"GET / HTTP/1.0\r\nX-Slow: "):
+        with _secured(public.port, _client(authority)) as slow:
+            assert 0.4 < _dropped_after(slow, first, b"y" if first else b"") < 3
+    public.wait_for(0)
+    assert public.served == []
+
+
+def test_a_slow_body_is_cut_when_the_time_of_the_connection_is_over(
+    public: Running, monkeypatch: pytest.MonkeyPatch, authority: Authority
+) -> None:
+    monkeypatch.setattr(listeners, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(listeners, "CONNECTION_SECONDS", 1.5)
+    header = b"POST / HTTP/1.0\r\nContent-Length: 1000\r\n\r\n"
+    with _secured(public.port, _client(authority)) as slow:
+        assert 1.4 < _dropped_after(slow, header, b"y") < 4
+    with _secured(public.port, _client(authority)) as patient:
+        patient.sendall(header)
+        time.sleep(0.9)  # longer than a header may take
+        patient.sendall(b"y" * 1000)
+        assert b" 200 " in patient.recv(1000)
+    public.wait_for(0)
 
 
 @pytest.mark.parametrize(
@@ -186,4 +335,4 @@ def test_a_taken_port_is_an_error_and_not_an_exit(public: Running, authority: Au
     certificate, key = authority.issue_server()
     context = listeners.public_context(certificate, key)
     with pytest.raises(OSError, match="in use"):
-        listeners.listen(_app(), "127.0.0.1", public.port, context)
+        listeners.listen(_app([]), "127.0.0.1", public.port, context)

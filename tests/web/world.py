@@ -148,7 +148,7 @@ class Vault:
     def import_key(self) -> bytes:
         return bytes(32)
 
-    def store(self, serial: str, version: int, envelope: bytes | None) -> bytes:
+    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
         self._answer()
         return f"sealed {serial} {version}".encode()
 
