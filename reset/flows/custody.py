@@ -101,7 +101,7 @@ class Custody:
             raise JobRefused(reason="kind")
         if job.outcome or now >= job.created_at + self._parts.policy.job_age:
             raise JobRefused(reason="ended")
-        if not re.fullmatch(r"[A-Za-z0-9+/=_.-]{16,128}", asked.nonce):
+        if not re.fullmatch(r"[0-9a-f]{32,128}", asked.nonce):
             raise JobRefused(reason="nonce")
         if tidy_serial(asked.token.serial) != token.serial:
             raise WrongToken(expected=token.serial, found=asked.token.serial[:64])
@@ -350,10 +350,10 @@ class Custody:
         holder = parts.directory.by_uid(request.uid)
         approver = parts.directory.by_uid(approver_uid)
         name = approver.name if approver else approver_uid
-        post(parts, uow, request.uid, "reset-done", token=token.label, at=at, approver=name)
+        post(parts, uow, request.uid, "reset-done", token=token.serial, at=at, approver=name)
         post(
             parts, uow, approver_uid, "reset-done-approver", boxes=("directory",),
-            token=token.label, at=at, holder=holder.name if holder else request.uid,
+            token=token.serial, at=at, holder=holder.name if holder else request.uid,
         )  # fmt: skip
 
     def _tell_custodian(self, operation: Operation, *, resolved: bool) -> None:

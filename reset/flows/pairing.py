@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -212,7 +213,8 @@ class Pair:
             secret_hash=secret_hash,
         )
         if uow.jobs.claim(taken):
-            facts = {"job": job.id, "request": job.about, "helper": claim.helper_version[:40]}
+            told = re.fullmatch(r"[0-9][0-9A-Za-z.+]{0,19}", claim.helper_version)
+            facts = {"job": job.id, "request": job.about, "helper": told[0] if told else "unknown"}
             uow.audit.append("helper-claimed", job.uid, facts)
             return True
         job = uow.jobs.get(job_id)  # again: somebody may have been faster

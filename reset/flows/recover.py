@@ -154,7 +154,7 @@ class Recover:
             facts = {"request": request.id, "token": token.serial}
             uow.audit.append("request-opened", uid, facts)
             uow.audit.append("questions-drawn", uid, {"request": request.id})
-            post(parts, uow, uid, "request-opened", token=token.label)
+            post(parts, uow, uid, "request-opened", token=token.serial)
         return request
 
     def _check_may_open(self, uow: UnitOfWork, uid: str, token: Token) -> None:

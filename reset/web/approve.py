@@ -132,6 +132,7 @@ def _delegations_context(delegate: str = "", starts: str = "", ends: str = "") -
     found = {d.delegate_uid: flows().login.person(d.delegate_uid) for d in granted}
     return {
         "granted": granted,
+        "stands_in": flows().approve.standing_in(person().uid),
         "names": {uid: someone.name if someone else uid for uid, someone in found.items()},
         "last_day": {d.id: (d.ends - timedelta(days=1)).date().isoformat() for d in granted},
         "typed": {"delegate": delegate, "starts": starts, "ends": ends},

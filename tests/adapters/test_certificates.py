@@ -410,6 +410,57 @@ def test_an_anchor_that_is_no_ca(fresh: Authority) -> None:
     assert caught.value.data["rule"] == "trust-store"
 
 
+# --- CAs below a root among the anchors -------------------------------------------------
+def bundle_of(authority: Authority, *more: bytes) -> Path:
+    """Root and issuing CA in one file, as institutions hand them out."""
+    bundle = authority.directory / "bundle.pem"
+    parts = (authority.anchors_pem.read_bytes(), authority.intermediates_pem.read_bytes())
+    bundle.write_bytes(b"".join((*parts, *more)))
+    return bundle
+
+
+def below_root(authority: Authority, number: int) -> bytes:
+    """One more issuing CA, PEM."""
+    root, key = authority.certificate(ROOT), key_of(authority, ROOT)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"Issuing {number}")])
+    made = authority._authority(name, software_key(), root.subject, key, length=0)
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def test_an_issuing_ca_among_the_anchors_is_an_intermediate(fresh: Authority) -> None:
+    store = TrustStore([bundle_of(fresh)], fresh.crl_files)
+    der = [fresh.certificate(w).public_bytes(serialization.Encoding.DER) for w in (ROOT, ISSUING)]
+    assert [*store.material().anchors, *store.material().intermediates] == der
+    verifier = CertificateVerifier(store)
+    good = person(fresh)
+    assert verifier.verify_client(good, utc_now()).uid == "u100"
+    fresh.revoke(der[1])  # an anchor would never be looked up on a CRL
+    with pytest.raises(CertificateRefused) as caught:
+        verifier.verify_client(good, utc_now())
+    assert caught.value.data["rule"] == "revoked"
+
+
+def test_a_ca_that_is_configured_twice_counts_once(fresh: Authority) -> None:
+    bundle = bundle_of(fresh, *(below_root(fresh, number) for number in range(3)))
+    store = TrustStore([bundle], fresh.crl_files, [fresh.intermediates_pem])
+    assert (len(store.material().anchors), len(store.material().intermediates)) == (1, 4)
+    assert CertificateVerifier(store).verify_client(person(fresh), utc_now()).uid == "u100"
+
+
+def test_anchors_do_not_go_round_the_limit_of_intermediates(fresh: Authority) -> None:
+    bundle = bundle_of(fresh, *(below_root(fresh, number) for number in range(4)))
+    with pytest.raises(CertificateRefused) as caught:
+        TrustStore([bundle], fresh.crl_files)
+    assert caught.value.data["why"] == "too-many"
+
+
+def test_an_issuing_ca_alone_is_no_anchor(fresh: Authority) -> None:
+    with pytest.raises(CertificateRefused) as caught:
+        TrustStore([fresh.intermediates_pem], fresh.crl_files)
+    assert caught.value.data["rule"] == "trust-store"
+    assert "no self-signed anchor" in caught.value.data["why"]
+
+
 # --- path building stays cheap --------------------------------------------------------
 def alike(count: int) -> tuple[list[bytes], ec.EllipticCurvePrivateKey]:
     """Self-issued CA certificates of one name, each able to stand above each other."""

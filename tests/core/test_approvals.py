@@ -255,6 +255,11 @@ def test_a_line_is_stable_short_and_never_empty(text: str, limit: int) -> None:
         ("e\u0308", "ë"),
         ("a\ud800b", "a b"),
         ("x" * 500, "x" * 200),
+        ("a\u17b4b\u17b5c", "a b c"),
+        ("a\ufe00b\ufe0fc", "a b c"),
+        ("a\U000e0100b\U000e01efc", "a b c"),
+        ("u-1\U000e0101", "u-1"),
+        ("\u3164\u2800\u17b4\U000e0100", NOBODY),
     ],
 )
 def test_a_text_as_one_harmless_line(text: str, line: str) -> None:

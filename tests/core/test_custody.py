@@ -24,7 +24,16 @@ from hypothesis.stateful import (
 
 from pkcs11_driver import wire
 from reset.core import custody
-from reset.core.custody import Event, Operation, State, advance, affordable, candidates, tries_after
+from reset.core.custody import (
+    Event,
+    Operation,
+    State,
+    advance,
+    affordable,
+    candidates,
+    tries_after,
+    tries_unsent,
+)
 from reset.core.policy import HARD_SO_LIMIT, Policy
 from reset.errors import StateConflict
 
@@ -33,7 +42,13 @@ EVENTS = typing.get_args(Event)
 
 EXPECTED = {
     "intent": {"send": "sent", "budget-over": "office"},
-    "sent": {"lease-over": "unknown", "proven": "done", "open": "unknown", "refused": "office"},
+    "sent": {
+        "withdraw": "withdrawn",
+        "lease-over": "unknown",
+        "proven": "done",
+        "open": "unknown",
+        "refused": "office",
+    },
     "unknown": {
         "send": "sent",
         "budget-over": "office",
@@ -43,6 +58,8 @@ EXPECTED = {
     },
     # a report that comes late is still heard
     "office": {"proven": "done", "open": "office", "refused": "office"},
+    # no SO PIN ever left: nothing can come after it
+    "withdrawn": {},
     "done": {},
 }
 
@@ -68,9 +85,18 @@ def test_every_state_with_every_event(state: State, event: Event) -> None:
     assert caught.value.data == {"state": state, "event": event}
 
 
-def test_only_done_is_resolved() -> None:
-    """One unresolved operation per token: until it is done, nothing else happens on it (R9)."""
-    assert {state for state in STATES if state != "done"} == custody.UNRESOLVED
+def test_only_done_and_withdrawn_are_resolved() -> None:
+    """One unresolved operation per token: until it ends, nothing else happens on it (R9)."""
+    assert custody.SETTLED == {"done", "withdrawn"}
+    assert set(STATES) - custody.SETTLED == custody.UNRESOLVED
+
+
+def test_withdrawn_is_reached_only_from_sent_and_left_never() -> None:
+    """Where a helper may have told something, only the token's own outcome counts."""
+    entries = [pair for pair, after in custody.TRANSITIONS.items() if after == "withdrawn"]
+    assert entries == [("sent", "withdraw")]
+    assert not [state for state, _ in custody.TRANSITIONS if state in custody.SETTLED]
+    assert "withdraw" not in custody.OUTCOMES.values(), "no helper can say so"
 
 
 def test_every_outcome_of_the_helper_has_a_meaning_and_only_done_is_proven() -> None:
@@ -133,6 +159,18 @@ def test_only_a_login_that_worked_gives_tries_back(
 )
 def test_a_report_without_a_good_login_leaves_the_debit(steps: tuple[str, ...]) -> None:
     assert tries_after(operation(tries_spent=3, epoch=2), steps) == 3
+
+
+@given(st.integers(1, 9), st.integers(0, 15), st.binary(max_size=3))
+def test_an_order_that_was_never_made_costs_no_try(epoch: int, before: int, order: bytes) -> None:
+    """Only the debit of this order comes back, and none of it once the order exists."""
+    debit = 1 if epoch == 1 else 2
+    sent = operation(state="sent", epoch=epoch, tries_spent=before + debit, order=order)
+    assert tries_unsent(sent) == (before + debit if order else before)
+
+
+def test_tries_never_fall_below_zero() -> None:
+    assert tries_unsent(operation(state="sent", epoch=2, tries_spent=1)) == 0
 
 
 # --- the whole protocol against a model token --------------------------------------------
@@ -248,22 +286,48 @@ class Protocol(RuleBasedStateMachine):
             return
         tried = candidates(self.op)
         assert len(tried) <= 2
-        self.op = replace(
-            self.op,
-            state=advance(self.op.state, "send"),
-            tries_spent=self.op.tries_spent + len(tried),
-            epoch=self.op.epoch + 1,
-        )
+        self.send(b"sealed")
         self.fruitless += 1
         outcome, steps = Run(self.token, faults).order(tried, self.op.pending_version)
         self.report = None if "report" in faults else (self.op.epoch, outcome, steps)
 
+    def send(self, sealed: bytes) -> None:
+        """Debit and bind an order; ``sealed`` is empty while the custodian has made none."""
+        self.op = replace(
+            self.op,
+            state=advance(self.op.state, "send"),
+            tries_spent=self.op.tries_spent + len(candidates(self.op)),
+            epoch=self.op.epoch + 1,
+            order=sealed,
+            orders=self.op.orders + bool(sealed),
+        )
+
+    @precondition(lambda self: self.op.state in ("intent", "unknown"))
+    @rule()
+    def custodian_does_not_answer(self) -> None:
+        if affordable(self.op, self.limit):
+            before = self.op.tries_spent
+            self.send(b"")
+            self.order_lost_on_the_way()
+            assert self.op.tries_spent == before
+
+    @precondition(lambda self: self.op.state in ("intent", "unknown") and not self.op.orders)
+    @rule()
+    def custodian_refuses_for_good(self) -> None:
+        if affordable(self.op, self.limit):
+            self.send(b"")
+            self.op = replace(self.op, state=advance(self.op.state, "withdraw"))
+
     @precondition(lambda self: self.op.state == "sent")
     @rule()
     def order_lost_on_the_way(self) -> None:
-        self.op = replace(self.op, state=advance(self.op.state, "lease-over"))
+        self.op = replace(
+            self.op,
+            state=advance(self.op.state, "lease-over"),
+            tries_spent=tries_unsent(self.op),
+        )
 
-    @precondition(lambda self: self.report is not None and self.op.state != "done")
+    @precondition(lambda self: self.report and self.op.state not in custody.SETTLED)
     @rule()
     def report_arrives(self) -> None:
         assert self.report is not None
@@ -288,16 +352,17 @@ class Protocol(RuleBasedStateMachine):
         with pytest.raises(StateConflict):
             advance(self.op.state, "send")
 
-    @precondition(lambda self: self.op.state == "done")
+    @precondition(lambda self: self.op.state in custody.SETTLED)
     @rule()
     def next_reset(self) -> None:
-        active = self.op.pending_version
-        self.op = operation(active_version=active, pending_version=active + 1)
+        done, pending = self.op.state == "done", self.op.pending_version
+        active = pending if done else self.op.active_version
+        self.op = operation(active_version=active, pending_version=pending + 1)
         self.report, self.fruitless, self.was_done = None, 0, False
 
-    @precondition(lambda self: self.op.state == "done")
+    @precondition(lambda self: self.op.state in custody.SETTLED)
     @rule(event=st.sampled_from(EVENTS))
-    def nothing_leaves_done(self, event: Event) -> None:
+    def nothing_leaves_an_end(self, event: Event) -> None:
         with pytest.raises(StateConflict):
             advance(self.op.state, event)
 
@@ -305,6 +370,8 @@ class Protocol(RuleBasedStateMachine):
     def the_so_pin_is_known(self) -> None:
         if self.op.state == "done":
             assert self.token.so_pin == self.op.pending_version
+        if self.op.state == "withdrawn":
+            assert self.token.so_pin == self.op.active_version
         assert self.token.so_pin in (self.op.active_version, self.op.pending_version)
 
     @invariant()
@@ -324,7 +391,7 @@ class Protocol(RuleBasedStateMachine):
             self.order({})
         if self.op.state == "sent":
             self.report_arrives()
-        assert self.op.state in ("done", "office")
+        assert self.op.state in ("done", "office", "withdrawn")
         self.the_so_pin_is_known()
         self.tries_are_never_burnt()
 

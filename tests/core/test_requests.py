@@ -34,12 +34,19 @@ EXPECTED = {
     "ready": {
         "prove": "ready",
         "execute": "executing",
+        "deny": "denied",
         "cancel": "cancelled",
         "expire": "expired",
         "refer": "office",
     },
-    # an SO PIN may have left: only the outcome on the token ends it
-    "executing": {"prove": "executing", "finish": "done", "refer": "office"},
+    # an SO PIN may have left: only the outcome on the token ends it, or the custodian's word that
+    # no order was ever made
+    "executing": {
+        "prove": "executing",
+        "finish": "done",
+        "refer": "office",
+        "withdraw": "cancelled",
+    },
     "office": {"finish": "done"},
     "done": {},
     "denied": {},
@@ -88,7 +95,8 @@ def test_no_sequence_of_events_goes_round_the_rules(events: list[Event]) -> None
         if after == "ready":
             assert "approve" in taken
         if state == "executing":
-            assert after in ("executing", "done", "office")
+            assert after in ("executing", "done", "office", "cancelled")
+            assert (after == "cancelled") == (event == "withdraw")
         state = after
         seen.append(state)
     if "approve" not in taken:

@@ -34,7 +34,7 @@ SENT = replace(
 
 
 def test_operation_comes_back(store: SqlStore) -> None:
-    sealed = replace(SENT, order=b"\0sealed")
+    sealed = replace(SENT, order=b"\0sealed", orders=1)
     with store.write() as uow:
         lay_ground(uow)
         uow.operations.add(OPERATION)
@@ -77,8 +77,26 @@ def test_one_unresolved_operation_per_token(store: SqlStore, state: custody.Stat
         uow.operations.add(second)
 
 
-def test_ended_operation_is_unsettled_until_the_custodian_knows(store: SqlStore) -> None:
-    done = replace(SENT, state="done")
+def test_a_withdrawn_operation_frees_its_token(store: SqlStore) -> None:
+    with store.write() as uow:
+        lay_ground(uow)
+        uow.operations.add(SENT)
+        uow.operations.save(replace(SENT, state="withdrawn"), "sent", 1)
+        assert uow.operations.unresolved_of("T1") is None
+        assert uow.operations.lease_over(NOW) == []
+        uow.requests.save(replace(REQUEST, state="cancelled"), "collecting")
+        uow.requests.add(replace(REQUEST, id="r2"))
+        uow.approvals.add(replace(APPROVAL, id="a2", request_id="r2"))
+        second = replace(OPERATION, id="o2", request_id="r2", approval_id="a2", pending_version=3)
+        uow.operations.add(second)
+        assert uow.operations.unresolved_of("T1") == second
+
+
+@pytest.mark.parametrize("state", sorted(custody.SETTLED))
+def test_ended_operation_is_unsettled_until_the_custodian_knows(
+    store: SqlStore, state: custody.State
+) -> None:
+    done = replace(SENT, state=state)
     with store.write() as uow:
         lay_ground(uow)
         uow.operations.add(SENT)

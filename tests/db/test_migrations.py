@@ -200,8 +200,11 @@ BROKEN = [
     ("ck_operations_ordered", "UPDATE operations SET state = 'done'"),
     ("ck_operations_intent", "UPDATE operations SET epoch = 1"),
     ("ck_operations_counts", "UPDATE operations SET tries_spent = -1"),
+    ("ck_operations_counts", "UPDATE operations SET orders = -1"),
+    ("ck_operations_withdrawn", "UPDATE operations SET state = 'withdrawn', orders = 1"),
     ("ck_operations_versions", "UPDATE operations SET pending_version = active_version"),
     ("ck_operations_settled", "UPDATE operations SET settled = (1 = 1)"),
+    ("ck_operations_settled", "UPDATE operations SET state = 'office', settled = (1 = 1)"),
     ("fk_operations_job_id", "UPDATE operations SET job_id = 'none'"),
     ("ck_tries_spent", "INSERT INTO tries VALUES ('k', -1)"),
     ("ck_delegations_two_persons", "INSERT INTO delegations VALUES ('d', 'u', 'u', "

@@ -205,7 +205,7 @@ def test_times_of_another_zone_come_back_in_utc(store: SqlStore) -> None:
 
 def test_naive_time_is_our_own_bug(store: SqlStore) -> None:
     with pytest.raises(RuntimeError, match="naive"), store.write() as uow:
-        uow.requests.opened_since("u1", NOW.replace(tzinfo=None))
+        uow.requests.opened_since("u1", NOW.replace(tzinfo=None), answered=False)
 
 
 @pytest.mark.parametrize("text", ["r\0", "\ud800"])
@@ -253,8 +253,25 @@ def test_requests_are_found_by_state_and_time(store: SqlStore) -> None:
         # what is executing never expires
         assert [r.id for r in uow.requests.overdue(NOW + HOUR)] == ["r1", "r2"]
         assert uow.requests.overdue(NOW + HOUR - timedelta(microseconds=1)) == []
-        assert uow.requests.opened_since("u1", NOW - timedelta(microseconds=1)) == 3
-        assert uow.requests.opened_since("u1", NOW) == 0
+        before = NOW - timedelta(microseconds=1)
+        assert uow.requests.opened_since("u1", before, answered=False) == 3
+        assert uow.requests.opened_since("u1", NOW, answered=False) == 0
+
+
+def test_only_requests_with_right_answers_are_counted(store: SqlStore) -> None:
+    """A stranger who opens requests and cannot answer takes none of the holder's."""
+    before = NOW - timedelta(microseconds=1)
+    with store.write() as uow:
+        for number in range(1, 4):
+            uow.requests.add(replace(REQUEST, id=f"r{number}", token_serial=f"T{number}"))
+        uow.requests.add(replace(REQUEST, id="r4", token_serial="T4", uid="u2"))
+        for request, method in (("r1", "code-recovery"), ("r2", "answers"), ("r2", "approval")):
+            uow.requests.add_proof(request, Proof(method, NOW))
+        uow.requests.add_proof("r4", Proof("answers", NOW))
+        assert uow.requests.opened_since("u1", before, answered=False) == 3
+        assert uow.requests.opened_since("u1", before, answered=True) == 1
+        assert uow.requests.opened_since("u1", NOW, answered=True) == 0
+        assert uow.requests.opened_since("u3", before, answered=True) == 0
 
 
 def test_proofs_keep_their_order(store: SqlStore) -> None:

@@ -14,7 +14,7 @@ from pkcs11_driver import envelope, wire
 from tests.driver.conftest import NEXT_SO_PIN, SO_PIN, Holder
 from tests.driver.service import Answer, Asked, problem, serve
 
-CHALLENGE = b"challenge"
+CHALLENGE = wire.proof_challenge("0a" * 16, "job", "0b" * 32)
 ROOT = Path(__file__).parents[2]
 MAIN = """
 import signal, sys

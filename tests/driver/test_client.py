@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,42 @@ def test_a_job_that_would_break_a_header_is_not_understood(tmp_path: Path, field
         ours, _ = client(service.url, service.ca)
         with pytest.raises(AnswerGarbled):
             ours.claim(CLAIM)
+
+
+@pytest.mark.parametrize("key_id", ["0", "0g", "zz", "AB", "01 ", "01\n", "0x01", "00" * 65])
+def test_a_key_that_is_not_hexadecimal_is_not_understood(tmp_path: Path, key_id: str) -> None:
+    answer = Answer(wire.to_json(replace(CLAIMED, key_id=key_id)))
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(AnswerGarbled, match="key"):
+            ours.claim(CLAIM)
+
+
+@pytest.mark.parametrize("changed", [{"minimum": 7}, {"minimum": -1}, {"classes": 2}])
+def test_weaker_pin_rules_are_refused(tmp_path: Path, changed: dict[str, int]) -> None:
+    """S1.12-S1.15 hold at the holder's computer, whatever the service says."""
+    weaker = replace(CLAIMED, pin_rules=replace(wire.PinRules(), **changed))  # type: ignore[arg-type]
+    with serve(tmp_path, always(Answer(wire.to_json(weaker)))) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(AnswerGarbled, match="weaker PIN"):
+            ours.claim(CLAIM)
+
+
+def test_a_named_key_and_stricter_pin_rules_are_taken(tmp_path: Path) -> None:
+    stricter = wire.PinRules(minimum=12, classes=4)
+    for told in (
+        replace(CLAIMED, key_id="0a" * 64),
+        replace(CLAIMED, key_id="01", pin_rules=stricter),
+    ):
+        with serve(tmp_path, always(Answer(wire.to_json(told)))) as service:
+            ours, _ = client(service.url, service.ca)
+            assert ours.claim(CLAIM) == told
+
+
+@pytest.mark.parametrize("value", [-1, 86_400, 10**400, float("inf"), float("nan"), "7", None])
+def test_a_wait_that_makes_no_sense_is_not_told(value: object) -> None:
+    refusal = ServiceRefused("lease-running", "Still running.", 409, {"retry_after": value})
+    assert refusal.retry_after is None
 
 
 def test_a_lost_connection_is_tried_again(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pkcs11_driver import wire
 from pkcs11_driver.helper.client import ServiceUnreachable
+from pkcs11_driver.helper.cms import signed_statement
+from pkcs11_driver.helper.dialogue import Terminal
 from pkcs11_driver.helper.job import Job, report
+from pkcs11_driver.operations import Signed
 from tests.driver.conftest import (
     NEW_PIN,
     NEXT_SO_PIN,
@@ -26,6 +29,22 @@ from tests.driver.conftest import (
 from tests.driver.program import CHALLENGE, ROOT, Office, helper, job, read_until, running
 from tests.driver.service import problem, serve
 from tests.institution.tokens import arm_fault, pkcs11_tool_login, tries_left
+
+
+STATEMENT = b"token-reset approval 1\naction: reset\n"
+
+
+def signed_attributes(statement: bytes, certificate: bytes) -> bytes:
+    """The bytes that an approver's token signs for a statement, in DER."""
+    seen: list[bytes] = []
+
+    def sign(attributes: bytes) -> Signed:
+        seen.append(attributes)
+        return Signed(b"signature", certificate)
+
+    signed_statement(statement, sign)
+    assert seen[0][:1] == b"\x31", "a SET"
+    return seen[0]
 
 
 class TestReset:
@@ -84,6 +103,25 @@ class TestReset:
         office = Office(holder.made.serial, words="apple apple apple")
         ran = job(holder, office, tmp_path, NEW_PIN, NEW_PIN)
         assert (ran.code, office.nonces) == (1, [])
+
+    @pytest.mark.parametrize("what", ["attributes", "statement", "another job"])
+    def test_what_is_no_proof_is_refused_before_anything_is_changed(
+        self, holder: Holder, tmp_path: Path, what: str
+    ) -> None:
+        """A service that was taken over gets no signature for an approval (signing oracle)."""
+        challenge = {
+            "attributes": signed_attributes(STATEMENT, holder.certificate),
+            "statement": STATEMENT,
+            "another job": wire.proof_challenge("0a" * 16, "job2", "0b" * 32),
+        }[what]
+        office = Office(holder.made.serial, challenge=challenge)
+        ran = job(holder, office, tmp_path, NEW_PIN, NEW_PIN)
+        assert ran.code == 1
+        assert "no proof. Nothing was changed." in ran.reason
+        assert "Token to be reset" not in ran.out, "the person is asked for nothing"
+        assert (office.nonces, office.reports) == ([], [])
+        assert tries_left(holder.made) == (10, 15)
+        assert pkcs11_tool_login(holder.made, None, USER_PIN) == "ok"
 
     def test_a_running_lease_is_waited_for_with_the_same_nonce(
         self, blocked: Holder, tmp_path: Path
@@ -216,6 +254,12 @@ def test_reporting_ends_after_ten_minutes() -> None:
     assert 500 < now[0] <= 600
     assert dead.calls > 10
     assert len(person.told) == 1, "the person is told once, not at each try"
+
+
+def test_nothing_told_drives_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().tell("Found: A\x1b[2J\r\u202eB\u200b \ud800 Ω\nnext")
+    shown = "Found: A\\x1b[2J\\r\\u202eB\\u200b \\ud800 Ω\nnext\n"
+    assert capsys.readouterr().out == shown
 
 
 def test_a_crash_leaves_no_memory_on_disk() -> None:

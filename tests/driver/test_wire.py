@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import typing
 from typing import Any
 
@@ -10,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkcs11_driver import wire
+from pkcs11_driver import library, operations, wire
 from pkcs11_driver.wire import PinRules, WireError, broken_pin_rules, from_json, to_json
 
 text = st.text(max_size=40)
 binary = st.binary(max_size=60)
 proofs = st.builds(wire.Proof, binary, binary, text, st.booleans())
 rules = st.builds(PinRules, st.integers(), st.integers(), st.integers(), text)
-seen = st.builds(wire.TokenSeen, text, text, text, text)
+states = st.sampled_from(typing.get_args(wire.PinState))
+seen = st.builds(wire.TokenSeen, text, text, states, states)
+steps = st.lists(st.sampled_from(typing.get_args(wire.Step)), max_size=5).map(tuple)
 kinds = st.sampled_from(typing.get_args(wire.Kind))
 outcomes = st.sampled_from(typing.get_args(wire.Outcome))
 messages = st.one_of(
@@ -26,9 +30,7 @@ messages = st.one_of(
     st.builds(wire.Release, text, seen),
     st.builds(wire.Released, st.integers(), text, binary, st.integers()),
     st.builds(wire.Order, st.lists(text, max_size=3).map(tuple), text),
-    st.builds(
-        wire.Report, st.integers(), text, outcomes, st.lists(text, max_size=5).map(tuple), proofs
-    ),
+    st.builds(wire.Report, st.integers(), text, outcomes, steps, proofs),
     st.builds(wire.JobState, text, text),
 )
 
@@ -73,7 +75,8 @@ def test_anything_else_is_a_wire_error(value: object, kind: type) -> None:
         ("sealed", "YQ=="[:-1]),
         ("sealed", 1),
         ("style", None),
-        ("style", "x" * 100_001),
+        ("style", "x" * 513),
+        ("sealed", "YWJj" * 25_001),
     ],
 )
 def test_wrong_types(field: str, value: object) -> None:
@@ -88,6 +91,103 @@ def test_an_outcome_is_one_of_the_words(value: object) -> None:
     raw = to_json(wire.Report(1, "n", "done", (), wire.Proof()))
     with pytest.raises(WireError):
         from_json(wire.Report, {**raw, "outcome": value})
+
+
+@pytest.mark.parametrize("value", ["so-login ", "SO-LOGIN", "", "x" * 600, "a <b>", 1, None])
+def test_a_step_is_one_of_the_words(value: object) -> None:
+    """What a helper tells is kept and shown to the office: no text of its own gets there."""
+    raw = to_json(wire.Report(1, "n", "done", ("so-login",), wire.Proof()))
+    with pytest.raises(WireError) as caught:
+        from_json(wire.Report, {**raw, "steps": ["so-login", value]})
+    assert caught.value.field.startswith("message.steps")
+
+
+@pytest.mark.parametrize("field", ["user_pin", "so_pin"])
+@pytest.mark.parametrize("value", ["", "OK", "blocked", "x" * 600, None, ["ok"]])
+def test_a_pin_state_is_one_of_the_words(field: str, value: object) -> None:
+    raw: dict[str, Any] = to_json(wire.Release("n", wire.TokenSeen("S", "L", "ok", "locked")))
+    with pytest.raises(WireError) as caught:
+        from_json(wire.Release, {**raw, "token": {**raw["token"], field: value}})
+    assert caught.value.field == f"message.token.{field}"
+
+
+def test_the_words_are_those_of_the_driver() -> None:
+    """The helper hands them on unchecked; one that the service does not know would be lost."""
+    made = set(re.findall(r"\.step\(\"([^\"]+)\"\)", inspect.getsource(operations)))
+    assert set(typing.get_args(wire.Step)) == made | {"statement-signed"}
+    told = {name for flags in library._STATES.values() for _, name in flags}
+    assert set(typing.get_args(wire.PinState)) == told | {"ok", "not-initialised"}
+
+
+def test_the_longest_text() -> None:
+    state = wire.JobState("x" * 512, "done")
+    assert from_json(wire.JobState, to_json(state)) == state
+    with pytest.raises(WireError, match="too long"):
+        from_json(wire.JobState, to_json(wire.JobState("x" * 513, "done")))
+    with pytest.raises(WireError, match="too long"):
+        from_json(wire.Order, to_json(wire.Order(("1", "x" * 513), "2")))
+
+
+# --- the bytes that prove a reset ---------------------------------------------------------
+def hexes(size: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789abcdef", min_size=size, max_size=size)
+
+
+parts = st.tuples(hexes(32), st.text("abc123-_.+=/~", min_size=1, max_size=40), hexes(64))
+PROOF = wire.proof_challenge("0a" * 16, "job.1", "0b" * 32)
+
+
+def test_the_exact_bytes_of_a_challenge() -> None:
+    lines = ("token-reset proof 1", "request " + "0a" * 16, "job job.1", "nonce " + "0b" * 32, "")
+    assert PROOF == "\n".join(lines).encode()
+    assert wire.is_proof_challenge(PROOF, "job.1")
+
+
+@given(parts, parts)
+def test_each_proof_has_its_own_challenge(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    assert (wire.proof_challenge(*one) == wire.proof_challenge(*other)) == (one == other)
+    assert wire.is_proof_challenge(wire.proof_challenge(*one), one[1])
+    assert wire.is_proof_challenge(wire.proof_challenge(*one), other[1]) == (one[1] == other[1])
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        b"",
+        PROOF[:-1],
+        PROOF + b"\n",
+        PROOF + PROOF,
+        b"\n" + PROOF,
+        b"\x31\x45" + PROOF,
+        PROOF.replace(b"\n", b"\r\n"),
+        PROOF.replace(b"job.1", b"job-1"),
+        PROOF.replace(b"job.1", b"jobx1"),
+        PROOF.replace(b"proof 1", b"proof 2"),
+        PROOF.replace(b"proof", b"approval"),
+        PROOF.replace(b"request", b"operation"),
+        PROOF.replace(b"0a", b"0A"),
+        PROOF.replace(b"0a" * 16, b"0a" * 15),
+        PROOF.replace(b"0b" * 32, b"0b" * 33),
+        PROOF.replace(b"0b" * 32, b"\xd9\xa0" * 32),
+    ],
+)
+def test_anything_else_is_no_challenge(challenge: bytes) -> None:
+    assert not wire.is_proof_challenge(challenge, "job.1")
+
+
+@given(st.integers(0, len(PROOF) - 1), st.integers(1, 255))
+def test_a_changed_byte_is_another_challenge_or_none(position: int, change: int) -> None:
+    """Only the hexadecimal digits of request and nonce may differ."""
+    raw = bytearray(PROOF)
+    raw[position] ^= change
+    in_digits = any(PROOF.index(d) <= position < PROOF.index(d) + len(d) for d in DIGITS)
+    still = in_digits and raw[position] in b"0123456789abcdef"
+    assert wire.is_proof_challenge(bytes(raw), "job.1") == still
+
+
+DIGITS = (b"0a" * 16, b"0b" * 32)
 
 
 def test_secrets_are_in_no_repr() -> None:

@@ -86,6 +86,23 @@ def test_verify_certificate(authority: Authority, tmp_path: Path) -> None:
     assert (code, "revoked" in words) == (1, True)
 
 
+def test_root_and_issuing_ca_in_one_file(authority: Authority, tmp_path: Path) -> None:
+    """No --intermediates is needed when the anchors' file holds the issuing CA, too."""
+    bundle, good = tmp_path / "bundle.pem", tmp_path / "good.der"
+    parts = (authority.anchors_pem, authority.intermediates_pem)
+    bundle.write_bytes(b"".join(part.read_bytes() for part in parts))
+    key = software_key().public_key()
+    good.write_bytes(authority.issue_person(uid="8", name="B", public_key=key))
+    crls = [word for crl in authority.crl_files for word in ("--crl", str(crl))]
+    rest = (*crls, "--at", datetime.now(UTC).isoformat(), str(good))
+    done = _run("verify-certificate", "--anchors", str(bundle), *rest)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "UID 8" in done.stdout
+    done = _run("verify-certificate", "--anchors", str(authority.intermediates_pem), *rest)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "trust-store" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def institution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Institution]:
     """One holder; only the custodian runs."""

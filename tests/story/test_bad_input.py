@@ -207,8 +207,8 @@ def test_a_file_that_is_no_signature_is_refused(story: Story, tmp_path: Path) ->
 def test_a_signature_over_an_altered_statement_is_refused(story: Story, tmp_path: Path) -> None:
     """A real one by the supervisor's token, for another token; the page shows the broken rule."""
     here, statement = story.institution, _statement(story)
-    serials = [here.tokens[part].serial.encode() for part in ("holder", "operator")]
-    altered = statement.replace(*serials)
+    right, other = (here.tokens[part].serial.encode() for part in ("holder", "operator"))
+    altered = statement.replace(right, other)
     assert altered != statement
     page = _upload(story, sign_statement(here, "supervisor", altered), tmp_path)
     assert page.status == 422, words_of(page.text)

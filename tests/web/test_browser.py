@@ -121,7 +121,7 @@ def test_the_browser_finds_nothing_to_complain_about(chromium: Browser, served: 
     for path in ("/", "/login"):
         page.goto(path, wait_until="networkidle")
     assert told == []
-    assert page.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") == "672px"
+    assert page.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") == "736px"
 
 
 def test_no_page_is_wider_than_a_small_phone(
