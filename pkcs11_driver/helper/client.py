@@ -114,7 +114,9 @@ class Client:
         if not re.fullmatch(r"([0-9a-f]{2}){0,64}", claimed.key_id):
             raise AnswerGarbled("The service's answer is not understood (key).")
         rules, floor = claimed.pin_rules, PinRules()
-        if rules.minimum < floor.minimum or rules.classes < floor.classes:
+        weaker = rules.minimum < floor.minimum or rules.classes < floor.classes
+        # so many forbidden characters or so short a maximum would leave few PINs
+        if weaker or rules.maximum < 2 * floor.minimum or len(rules.forbidden) > 16:
             raise AnswerGarbled("The service asks for a weaker PIN than this program accepts.")
         return claimed
 

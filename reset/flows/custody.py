@@ -399,8 +399,11 @@ class Custody:
 
     def _withdraw(self, operation: Operation, because: str) -> None:
         """No order was ever made: the token is free again, and the holder may start anew."""
-        moved = replace(operation, state=custody.advance(operation.state, "withdraw"))
         with self._parts.store.write() as uow:
+            now = uow.operations.get(operation.id)
+            if now is None or now.orders or now.state != operation.state:
+                raise StateConflict(state=now.state if now else "none", event="withdraw")
+            moved = replace(now, state=custody.advance(now.state, "withdraw"))
             uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
             uow.jobs.finish(operation.job_id, because)
             facts = {"operation": moved.id, "because": because}

@@ -87,7 +87,7 @@ def test_every_state_with_every_event(state: State, event: Event) -> None:
 
 def test_only_done_and_withdrawn_are_resolved() -> None:
     """One unresolved operation per token: until it ends, nothing else happens on it (R9)."""
-    assert custody.SETTLED == {"done", "withdrawn"}
+    assert {"done", "withdrawn"} == custody.SETTLED
     assert set(STATES) - custody.SETTLED == custody.UNRESOLVED
 
 

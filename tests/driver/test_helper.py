@@ -30,7 +30,6 @@ from tests.driver.program import CHALLENGE, ROOT, Office, helper, job, read_unti
 from tests.driver.service import problem, serve
 from tests.institution.tokens import arm_fault, pkcs11_tool_login, tries_left
 
-
 STATEMENT = b"token-reset approval 1\naction: reset\n"
 
 
@@ -40,7 +39,7 @@ def signed_attributes(statement: bytes, certificate: bytes) -> bytes:
 
     def sign(attributes: bytes) -> Signed:
         seen.append(attributes)
-        return Signed(b"signature", certificate)
+        return Signed(b"signature", certificate, "sha256_ecdsa")
 
     signed_statement(statement, sign)
     assert seen[0][:1] == b"\x31", "a SET"

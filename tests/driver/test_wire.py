@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -45,7 +46,9 @@ def test_a_missing_or_unknown_field_is_refused(message: object, data: st.DataObj
     raw = to_json(message)
     with pytest.raises(WireError, match="is unknown"):
         from_json(type(message), {**raw, "more": 1})
-    name = data.draw(st.sampled_from(sorted(raw)))
+    fields = dataclasses.fields(message)  # type: ignore[arg-type]
+    needed = [f.name for f in fields if f.default is dataclasses.MISSING]
+    name = data.draw(st.sampled_from(needed))
     with pytest.raises(WireError) as caught:
         from_json(type(message), {k: v for k, v in raw.items() if k != name})
     assert (caught.value.field, caught.value.rule) == (f"message.{name}", "is missing")
@@ -139,7 +142,7 @@ PROOF = wire.proof_challenge("0a" * 16, "job.1", "0b" * 32)
 
 def test_the_exact_bytes_of_a_challenge() -> None:
     lines = ("token-reset proof 1", "request " + "0a" * 16, "job job.1", "nonce " + "0b" * 32, "")
-    assert PROOF == "\n".join(lines).encode()
+    assert "\n".join(lines).encode() == PROOF
     assert wire.is_proof_challenge(PROOF, "job.1")
 
 
