@@ -27,7 +27,7 @@ GRANT SELECT, INSERT ON escrow TO token_reset;
 GRANT UPDATE (sealed) ON escrow TO token_reset;
 
 -- the audit log: read and added to, never changed
-GRANT SELECT, INSERT ON audit_entries TO token_reset;
+GRANT SELECT, INSERT ON audit_entries, checkpoints TO token_reset;
 GRANT SELECT, UPDATE ON audit_head TO token_reset;
 
 GRANT SELECT ON alembic_version TO token_reset;

@@ -52,6 +52,25 @@ class ModuleNotLoadable(DriverError):
         super().__init__(path=path, why=why)
 
 
+class ModuleCrashed(DriverError):
+    """The process with the module at ``path`` ended (``how``: signal or exit code) without an
+    answer, while it did ``during``; no changing call had been announced."""
+
+    code = "module-crashed"
+
+    def __init__(self, path: str, during: str, how: str) -> None:
+        super().__init__(path=path, during=during, how=how)
+
+
+class ModuleHangs(DriverError):
+    """The module at ``path`` did not come back within ``seconds`` from ``during`` and was ended."""
+
+    code = "module-hangs"
+
+    def __init__(self, path: str, during: str, seconds: int) -> None:
+        super().__init__(path=path, during=during, seconds=seconds)
+
+
 class TokenNotFound(DriverError):
     """No token has this ``serial``; ``seen`` are the serials that are there."""
 
@@ -172,6 +191,15 @@ _TABLE: Mapping[type[Exception], Callable[[str], DriverError]] = {
 }
 
 
+def rebuilt(code: str, data: Mapping[str, Value]) -> DriverError:
+    """The error with this ``code`` and ``data``, as another process described it.
+
+    Raises ``KeyError`` for an unknown code.
+    """
+    kinds = {kind.code: kind for kind in DriverError.__subclasses__()}
+    return _rebuild(kinds[code], dict(data))
+
+
 def ckr_name(error: Exception) -> str:
     """The CKR name of a python-pkcs11 exception, its number where the library knows no name."""
     kind = type(error)
@@ -202,6 +230,10 @@ def translate(error: Exception, *, which: Which = "user", candidate: int = 0) ->
 _SENTENCES: Mapping[str, str] = {
     "module-not-loadable": "The driver {path} cannot be loaded ({why}). Install the token's "
     "software, or name the right file with --module.",
+    "module-crashed": "The driver {path} broke down ({how}). Plug the token in again and start "
+    "again; if it happens twice, install the token's software anew.",
+    "module-hangs": "The driver {path} does not answer. Plug the token in again and start again; "
+    "if it happens twice, restart the computer.",
     "token-not-found": "The token {serial} is not plugged in. Seen: {seen}. Plug in the right "
     "token and start again.",
     "token-ambiguous": "More than one reader shows the token {serial}. Leave only one plugged in "
@@ -230,11 +262,15 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-def sentence(error: DriverError) -> str:
-    """What happened and what to do now, in plain words for the person at the token."""
+def sentence(error: DriverError, translated: Callable[[str], str] = str) -> str:
+    """What happened and what to do now, in plain words for the person at the token.
+
+    ``translated`` turns the English sentence, before its data is filled in, into another language.
+    """
     words = {
         name: ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
         for name, value in error.data.items()
     }
     key = f"{error.code}/{error.data.get('which')}"
-    return _SENTENCES.get(key, _SENTENCES.get(error.code, error.code)).format(**words)
+    english = _SENTENCES.get(key, _SENTENCES.get(error.code, error.code))
+    return translated(english).format(**words)

@@ -35,6 +35,9 @@ from pkcs11_driver.errors import (
 if typing.TYPE_CHECKING:
     from pkcs11._pkcs11 import lib as Library
 
+# CKU_CONTEXT_SPECIFIC, which python-pkcs11 takes and does not name
+_CONTEXT_SPECIFIC: typing.Any = 2
+
 _STATES = {
     "user": (
         (TokenFlag.USER_PIN_LOCKED, "locked"),
@@ -97,11 +100,18 @@ def end_sessions(module: str) -> None:
         load(module)
 
 
+def finalize(module: str) -> None:
+    """End the module's use in this process (``C_Finalize``), so that it lets go of the token."""
+    with contextlib.suppress(PKCS11Error, DriverError):
+        load(module).finalize()
+
+
 def tokens(module: str) -> list[pkcs11.Token]:
     """The tokens that the module shows (``C_GetSlotList``, ``C_GetTokenInfo``).
 
     A slot whose token does not answer is left out and hides no other. An empty place of a module
-    that offers one for new tokens (no serial, not initialised) is no token.
+    that offers one for new tokens is no token: it is not initialised, and has no serial or that of
+    a token that is.
     Raises ``ModuleNotLoadable``, ``DeviceGone``, ``DeviceFailed``.
     """
     library = load(module)
@@ -120,7 +130,8 @@ def tokens(module: str) -> list[pkcs11.Token]:
             token = slot.get_token()
             if serial_of(token) or token.flags & TokenFlag.TOKEN_INITIALIZED:
                 found.append(token)
-    return found
+    taken = {serial_of(t) for t in found if t.flags & TokenFlag.TOKEN_INITIALIZED}
+    return [t for t in found if t.flags & TokenFlag.TOKEN_INITIALIZED or serial_of(t) not in taken]
 
 
 def find(module: str, serial: str) -> pkcs11.Token:
@@ -138,10 +149,13 @@ def find(module: str, serial: str) -> pkcs11.Token:
 
 
 def check_text(*pins: str) -> None:
-    """Refuse PINs that have no UTF-8 form, before python-pkcs11 raises an error that quotes them.
+    """Refuse PINs that have no UTF-8 form, before python-pkcs11 raises an error that quotes them,
+    and empty ones: tpm2-pkcs11 takes them, and others ask for a PIN by themselves.
 
     Raises ``PinRefused``.
     """
+    if not all(pins):
+        raise PinRefused("CKR_PIN_LEN_RANGE")
     if any("\ud800" <= character <= "\udfff" for pin in pins for character in pin):
         raise PinRefused("CKR_PIN_INVALID")
 
@@ -180,8 +194,40 @@ def login(
         with contextlib.suppress(DriverError):
             end_sessions(module)
         raise translate(error, which=which, candidate=candidate) from None
-    try:
+    with ended(module, session):
         yield session
+
+
+@contextlib.contextmanager
+def unlogged(
+    module: str, serial: str, *, context_pin: str | None = None
+) -> Iterator[pkcs11.Session]:
+    """A read-write session without a user (``C_OpenSession``), refused by the live SO flags first.
+
+    ``context_pin``: also ``C_Login(CKU_CONTEXT_SPECIFIC)`` with it.
+    Raises what ``find``, ``check_text`` and ``check_tries`` raise, and ``PKCS11Error``.
+    """
+    token = find(module, serial)
+    check_tries(token, "so")
+    try:
+        if context_pin is None:
+            session = token.open(rw=True)
+        else:
+            check_text(context_pin)
+            session = token.open(rw=True, user_pin=context_pin, user_type=_CONTEXT_SPECIFIC)
+    except PKCS11Error:
+        with contextlib.suppress(DriverError):
+            end_sessions(module)
+        raise
+    with ended(module, session):
+        yield session
+
+
+@contextlib.contextmanager
+def ended(module: str, session: pkcs11.Session) -> Iterator[None]:
+    """Log out and close the session at the end, whatever the module says to it."""
+    try:
+        yield
     finally:
         try:
             session.close()

@@ -194,7 +194,8 @@ class Claim:
 @dataclass(frozen=True)
 class Claimed:
     """Service → helper. ``challenge``: the bytes to sign; for ``approve`` the statement.
-    ``key_id``: CKA_ID of the key that signs, in hex; empty: the only one with a certificate."""
+    ``key_id``: CKA_ID of the key that signs, in hex; empty: the only one with a certificate.
+    ``protocol``: the version that the service speaks; the first version did not name itself."""
 
     job: str
     secret: str = field(repr=False)
@@ -204,6 +205,7 @@ class Claimed:
     challenge: bytes
     words: str
     key_id: str = ""
+    protocol: str = PROTOCOL
 
 
 @dataclass(frozen=True)

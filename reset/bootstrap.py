@@ -24,6 +24,7 @@ from reset.db.store import SqlStore
 from reset.errors import Unavailable
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
+from reset.flows.checkpointing import Checkpointing
 from reset.flows.custody import Custody
 from reset.flows.enrol import Enrol
 from reset.flows.escrow import EscrowKeeping
@@ -48,6 +49,7 @@ class Service:
     upkeep: Upkeep
     escrow: EscrowKeeping
     importing: Importing
+    checkpointing: Checkpointing
 
 
 def trust_store(trust: Trust) -> TrustStore:
@@ -80,6 +82,7 @@ def service(settings: Settings) -> Service:
         public_url=settings.public_url,
         certificate_url=settings.certificate_url,
         mail_domains=frozenset(settings.mail_domains),
+        log_number=settings.log_number,
     )
     flows = _flows(parts, settings)
     return Service(
@@ -89,6 +92,7 @@ def service(settings: Settings) -> Service:
         upkeep=Upkeep(parts, flows.custody),
         escrow=EscrowKeeping(parts),
         importing=Importing(parts, directory.hash_password, lambda name: Path(name).read_bytes()),
+        checkpointing=Checkpointing(parts),
     )
 
 

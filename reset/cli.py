@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import logging
+import os
+import resource
+import stat
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from reset import bootstrap, config, serving
+from reset import bootstrap, cli_audit, config, serving
 from reset.adapters.certificates import CertificateVerifier
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.trust import TrustStore
+from reset.cli_audit import read, service
+from reset.core.tokens import tidy_serial
 from reset.db import migrate
 from reset.errors import BadInput, ResetError, SettingsRefused
 
@@ -23,8 +29,8 @@ GROUPS = {
     "db": "the service's database: bring it to the newest revision",
     "people": "the people that the service knows: import them",
     "tokens": "the tokens that may be reset: import them with their sealed SO PINs",
-    "escrow": "the sealed SO PINs: the key for their import, check them, seal them anew",
-    "audit": "the audit log: verify its chain, sign a checkpoint",
+    "escrow": "the sealed SO PINs: seal, correct, check, restore, seal anew",
+    "audit": "the audit log: verify it, sign a checkpoint, prove an entry",
 }
 FILES = (
     ("--anchors", True, "root certificates"),
@@ -55,15 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _service(arguments: Arguments) -> bootstrap.Service:
-    return bootstrap.service(config.load(arguments.config))
-
-
 def _serve(arguments: Arguments) -> None:
-    service = _service(arguments)
-    if not migrate.current_is_head(service.settings.database.get_secret_value()):
+    made = service(arguments)
+    if not migrate.current_is_head(made.settings.database.get_secret_value()):
         raise SettingsRefused(problems=["the database is not migrated: run token-reset db upgrade"])
-    serving.serve(service, config.named_file(arguments.config), arguments.custodian_config)
+    serving.serve(made, config.named_file(arguments.config), arguments.custodian_config)
 
 
 def _custodian(arguments: Arguments) -> None:
@@ -78,7 +80,7 @@ def _custodian(arguments: Arguments) -> None:
 
 
 def _worker(arguments: Arguments) -> None:
-    serving.work(_service(arguments))
+    serving.work(service(arguments))
 
 
 def _db_upgrade(arguments: Arguments) -> None:
@@ -95,31 +97,62 @@ def _lines(path: Path) -> list[str]:
 
 
 def _people_import(arguments: Arguments) -> None:
-    print(f"{_service(arguments).importing.people(_lines(arguments.file))} people imported")
+    print(f"{service(arguments).importing.people(_lines(arguments.file))} people imported")
 
 
 def _tokens_import(arguments: Arguments) -> None:
-    print(f"{_service(arguments).importing.tokens(_lines(arguments.file))} tokens imported")
+    print(f"{service(arguments).importing.tokens(_lines(arguments.file))} tokens imported")
 
 
 def _escrow_key(arguments: Arguments) -> None:
-    print(base64.b64encode(_service(arguments).parts.custodian.import_key()).decode())
+    print(base64.b64encode(service(arguments).parts.custodian.import_key()).decode())
 
 
 def _escrow_check(arguments: Arguments) -> None:
-    print(f"{_service(arguments).escrow.check()} sealed SO PINs open, none missing, no two alike")
+    print(f"{service(arguments).escrow.check()} sealed SO PINs open, none missing, no two alike")
 
 
 def _escrow_rewrap(arguments: Arguments) -> None:
-    print(f"{_service(arguments).escrow.rewrap()} sealed SO PINs under the newest key")
+    print(f"{service(arguments).escrow.rewrap()} sealed SO PINs under the newest key")
 
 
-def _audit_verify(arguments: Arguments) -> None:
-    print(f"{_service(arguments).flows.auditing.verify()} entries, the chain is whole")
+def _escrow_seal(arguments: Arguments) -> None:
+    # imported here: the server's processes other than the custodian have no use for it
+    from pkcs11_driver import envelope
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+        raise BadInput(field="stdin", rule="is a file on disk: pipe the list in")
+    try:
+        key = base64.b64decode(arguments.key, validate=True)
+        rows = list(csv.DictReader(sys.stdin, strict=True))
+    except (ValueError, csv.Error):
+        raise BadInput(field="input", rule="the key is base64, the list CSV") from None
+    for line, row in enumerate(rows, 2):
+        so_pin = row.get("so_pin") or ""
+        if None in row or not row.get("serial") or not so_pin.isprintable():
+            raise BadInput(field=f"line {line}", rule="needs the columns serial and so_pin")
+        if not 4 <= len(so_pin.encode()) <= 255:
+            raise BadInput(field=f"line {line}", rule="so_pin must be 4 to 255 bytes")
+        context = envelope.import_context(tidy_serial(row["serial"]))
+        try:
+            row["so_pin"] = base64.b64encode(envelope.seal(so_pin.encode(), key, context)).decode()
+        except ValueError:
+            raise BadInput(field="key", rule="is no import key") from None
+    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["serial", "so_pin"])
+    writer.writeheader()
+    writer.writerows(rows)
 
 
-def _audit_checkpoint(arguments: Arguments) -> None:
-    sys.stdout.write(_service(arguments).flows.auditing.checkpoint())
+def _escrow_correct(arguments: Arguments) -> None:
+    print(f"{service(arguments).escrow.correct(_lines(arguments.file))} SO PINs replaced")
+
+
+def _escrow_restore(arguments: Arguments) -> None:
+    done = service(arguments).escrow.restore()
+    print(f"{done.to_database} versions came back to the database, {done.to_ledger} to the ledger")
+    for serial in done.open_tokens:
+        print(f"{serial}: its last operation is open: the next reset may need the office")
 
 
 def _verifying(arguments: Arguments, extra: tuple[Path, ...] = ()) -> TrustStore:
@@ -135,23 +168,14 @@ def _verify_certificate(arguments: Arguments) -> None:
 
 def _verify_approval(arguments: Arguments) -> None:
     verifier = CmsVerifier(_verifying(arguments))
-    statement, signature = _bytes(arguments.statement), _bytes(arguments.file)
+    statement, signature = read(arguments.statement), read(arguments.file)
     subject = verifier.verify_approval(statement, signature, arguments.at)
     at = f"{arguments.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     print(f"good at {at}: signed by UID {subject.uid}, {subject.subject}")
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(field=path.name, rule="no such file") from None
-    except OSError:
-        raise BadInput(field=path.name, rule="cannot be read") from None
-
-
 def _der(path: Path) -> bytes:
-    raw = _bytes(path)
+    raw = read(path)
     if not raw.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
         return raw
     body = raw.split(b"-----BEGIN CERTIFICATE-----", 1)[1].split(b"-----END", 1)[0]
@@ -162,10 +186,10 @@ def _der(path: Path) -> bytes:
 
 
 def _doctor(arguments: Arguments) -> None:
-    service = _service(arguments)
-    for name, fact in service.flows.health().items():
+    made = service(arguments)
+    for name, fact in made.flows.health().items():
         print(f"{name}: {fact}")
-    for name, fact in service.parts.custodian.health().items():
+    for name, fact in made.parts.custodian.health().items():
         print(f"custodian {name}: {fact}")
 
 
@@ -224,9 +248,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("escrow import-key", _escrow_key, "print the key to which SO PINs are sealed for import")
     add("escrow check", _escrow_check, "open every sealed SO PIN inside the custodian")
+    seal = add("escrow seal", _escrow_seal, "seal a CSV from stdin for import", settings=False)
+    seal.add_argument("--key", required=True, help="what escrow import-key prints")
+    correct = add("escrow correct", _escrow_correct, "replace wrong imported SO PINs")
+    correct.add_argument("file", type=Path)
+    add("escrow restore", _escrow_restore, "after a restore: what only one side still knows")
     add("escrow rewrap", _escrow_rewrap, "seal all under the newest wrapping key")
-    add("audit verify", _audit_verify, "recompute the chain of the audit log")
-    add("audit checkpoint", _audit_checkpoint, "print a checkpoint signed by the custodian")
+    cli_audit.add_arguments(add)
     add("doctor", _doctor, "say what is wrong with this installation")
     for name, action in (
         ("verify-certificate", _verify_certificate),

@@ -176,6 +176,7 @@ class Settings(_Part):
     secret_key_file: OurFile
     metrics_token_file: OurFile | None = None
     custodian_socket: OurPath
+    log_number: int = Field(default=1, gt=0)
     mail_domains: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = ()
     listen: Listen | None = None
     trust: Trust

@@ -223,6 +223,12 @@ class AuditBroken(ResetError):
     code = "audit-broken"
 
 
+class CheckpointRefused(ResetError):
+    """data: ``rule``, what a checkpoint or its witness's record breaks; ``number`` if known."""
+
+    code = "checkpoint-refused"
+
+
 # --- what the service stands on -----------------------------------------------
 class Unavailable(ResetError):
     """data: ``part``: custodian, database, directory … Fail closed."""

@@ -6,7 +6,7 @@ own), never a default.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Protocol
 from reset.core.approvals import Approval, Delegation
 from reset.core.assurance import Proof
 from reset.core.audit import Entry
+from reset.core.checkpoints import SignedCheckpoint
 from reset.core.codes import MailCode
 from reset.core.custody import Operation
 from reset.core.custody import State as CustodyState
@@ -98,6 +99,20 @@ class ReleaseOrder:
     signature: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Escrowed:
+    """What the custodian's ledger holds for one token.
+
+    ``proven``: the version that the last proven reset put in force, 0 without one; ``unsettled``:
+    something was released whose end the custodian has not heard; ``versions``: (version, sealed),
+    each in its newest form.
+    """
+
+    proven: int
+    unsettled: bool
+    versions: tuple[tuple[int, bytes], ...] = field(repr=False)
+
+
 class Custodian(Protocol):
     """The only process that opens an SO PIN. Every call raises ``Unavailable`` when it is gone."""
 
@@ -110,6 +125,12 @@ class Custodian(Protocol):
         The first call for a serial binds it to its holder for ever; an envelope is taken for
         version 1 only. Returns the sealed bytes, bound to serial and version; idempotent per
         (serial, version). Raises ``ReleaseRefused``.
+        """
+
+    def correct(self, serial: str, envelope: bytes, holder_uid: str) -> tuple[int, bytes]:
+        """Another SO PIN in place of a wrong imported one: its new version, and sealed.
+
+        Only while nothing was released for the token. Raises ``ReleaseRefused``.
         """
 
     def release(self, order: ReleaseOrder) -> bytes:
@@ -130,8 +151,18 @@ class Custodian(Protocol):
     def rewrap(self, serial: str, version: int, sealed: bytes) -> bytes:
         """The same SO PIN under the newest wrapping key. Raises ``EscrowDamaged``."""
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
-        """Ed25519 signature over a checkpoint body. Raises ``ReleaseRefused`` for other bytes."""
+    def escrowed(self, serial: str) -> Escrowed:
+        """What the ledger holds for a token; changes nothing."""
+
+    def sign_checkpoint(self, body: bytes, proof: Sequence[bytes]) -> bytes:
+        """Ed25519 signature over a checkpoint body (``core.checkpoints``).
+
+        ``proof``: RFC 6962 consistency with the newest checkpoint that was signed for this log,
+        whose size ``checkpoint_size`` tells. Raises ``ReleaseRefused``.
+        """
+
+    def checkpoint_size(self, origin: str) -> int:
+        """The size of the newest checkpoint that was signed for this log; 0 before the first."""
 
     def checkpoint_key(self) -> bytes:
         """The raw Ed25519 public key of ``sign_checkpoint``."""
@@ -297,6 +328,17 @@ class Outbox(Protocol):
     def waiting(self) -> int: ...
 
 
+class Checkpoints(Protocol):
+    """Append-only."""
+
+    def add(self, signed: SignedCheckpoint) -> None:
+        """Raises ``StateConflict`` when the log has one with this number."""
+
+    def newest(self, origin: str) -> SignedCheckpoint | None: ...
+    def after(self, origin: str, number: int, limit: int) -> list[SignedCheckpoint]:
+        """Those with a number above ``number``, in order."""
+
+
 class AuditLog(Protocol):
     def append(self, event: str, actor: str, facts: Mapping[str, object]) -> None: ...
     def head(self) -> tuple[int, bytes]: ...
@@ -342,6 +384,7 @@ class UnitOfWork(Protocol):
     jobs: Jobs
     outbox: Outbox
     audit: AuditLog
+    checkpoints: Checkpoints
     sessions: Sessions
 
 

@@ -142,14 +142,17 @@ def _listen(service: Service) -> list[listeners.Listener]:
 
 
 def work(service: Service) -> None:
-    """Be the worker until SIGTERM: mail, expiry, leftovers. A failing round is tried again."""
+    """Be the worker until SIGTERM: mail, expiry, leftovers, checkpoints.
+
+    A failing round is tried again.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
         started = time.monotonic()
         try:
-            done = service.upkeep.run_once()
+            done = service.upkeep.run_once() + service.checkpointing.run_once()
         except Exception:  # noqa: BLE001 - the edge of the worker: it must outlive any bad row
             _log.exception("a round of the worker failed")
             done = 0

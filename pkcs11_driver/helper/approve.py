@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import secrets
 
-from pkcs11_driver import operations, wire
-from pkcs11_driver.errors import DriverError, PinIncorrect, sentence
+from pkcs11_driver import isolated, wire
+from pkcs11_driver.errors import DriverError, PinIncorrect
 from pkcs11_driver.helper import modules
 from pkcs11_driver.helper.client import ServiceError
 from pkcs11_driver.helper.cms import signed_statement
 from pkcs11_driver.helper.dialogue import Refused, readable
 from pkcs11_driver.helper.job import Job, report
+from pkcs11_driver.helper.language import later, of_error, say
 from pkcs11_driver.operations import Signed, TokenStatus
 
 _TRIES = {
-    "count-low": "A wrong PIN has been tried on this token; it counts them.",
-    "final-try": "One more wrong PIN blocks this token, so it is not asked for here.",
-    "locked": "The PIN of this token is blocked.",
+    "count-low": later("A wrong PIN has been tried on this token; it counts them."),
+    "final-try": later("One more wrong PIN blocks this token, so it is not asked for here."),
+    "locked": later("The PIN of this token is blocked."),
 }
 
 
@@ -31,7 +32,7 @@ def run(job: Job) -> None:
     try:
         cms, certificate = _signature(job)
     except KeyboardInterrupt:
-        raise Refused("Stopped. Nothing was sent to the service.") from None
+        raise Refused(say("Stopped. Nothing was sent to the service.")) from None
     message = wire.Report(
         0,
         secrets.token_hex(16),
@@ -39,27 +40,31 @@ def run(job: Job) -> None:
         ("statement-signed",),
         wire.Proof(signature=cms, certificate=certificate),
     )
+    job.dialogue.stage("report")
     try:
         answer = report(job, message)
     except KeyboardInterrupt:
-        raise Refused("Stopped. The service may not have the signature.") from None
+        raise Refused(say("Stopped. The service may not have the signature.")) from None
     except ServiceError as error:
-        raise Refused(f"The signature did not count: {error}") from None
+        raise Refused(say("The signature did not count: {reason}", reason=error)) from None
     if answer.next not in ("done", "wait"):
-        raise Refused(f"The service has the signature, but the request is {answer.state}.")
-    job.dialogue.tell("Signed. The service has your approval.")
+        raise Refused(
+            say("The service has the signature, but the request is {state}.", state=answer.state)
+        )
+    job.dialogue.tell(say("Signed. The service has your approval."))
 
 
 def _signature(job: Job) -> tuple[bytes, bytes]:
     try:
         text = job.claimed.challenge.decode()
     except UnicodeDecodeError:
-        raise Refused("The statement is not text. Nothing was signed.") from None
-    job.dialogue.tell("You are asked to sign this:\n")
-    job.dialogue.tell(readable(text))
-    if job.dialogue.ask("Type yes to sign it:").strip().lower() != "yes":
-        raise Refused("Nothing was signed.")
+        raise Refused(say("The statement is not text. Nothing was signed.")) from None
+    job.dialogue.stage("statement")
+    if not job.dialogue.agree(readable(text)):
+        raise Refused(say("Nothing was signed."))
+    job.dialogue.stage("token")
     token = _token(job)
+    job.dialogue.stage("pin")
     certificate = b""
 
     def sign(attributes: bytes) -> Signed:
@@ -75,37 +80,42 @@ def _token(job: Job) -> TokenStatus:
     """The approver's token: the named one, or the only one with a certificate."""
     if job.claimed.token_serial:
         return modules.expected(job.modules, job.claimed.token_serial, job.dialogue)
-    seen = modules.tokens(job.modules)
-    usable = [token for token in seen if token.certificates]
-    if len(usable) != 1:
-        for token in seen:
-            job.dialogue.tell(f"  plugged in: {readable(modules.describe(token))}")
-        raise Refused("Plug in your own token, and no other, and start again with a new code.")
-    return usable[0]
+    while True:
+        seen = modules.tokens(job.modules)
+        usable = [token for token in seen if token.certificates]
+        if len(usable) == 1:
+            return usable[0]
+        if not job.dialogue.plug_in("", [readable(modules.describe(token)) for token in seen]):
+            raise Refused(
+                say("Plug in your own token, and no other, and start again with a new code.")
+            )
 
 
 def _ask_and_sign(job: Job, token: TokenStatus, attributes: bytes) -> Signed:
+    notes: list[str] = []
     while True:
         state = _user_pin_state(token)
         if state in _TRIES:
-            job.dialogue.tell(_TRIES[state])
+            notes.append(say(_TRIES[state]))
         if state in ("final-try", "locked"):
-            raise Refused("Nothing was signed.")
-        pin = job.dialogue.ask_secret(f"PIN of {token.label} (empty to stop):")
+            for note in notes:
+                job.dialogue.tell(note)
+            raise Refused(say("Nothing was signed."))
+        pin = job.dialogue.pin(readable(token.label), notes)
         if not pin:
-            raise Refused("Nothing was signed.")
+            raise Refused(say("Nothing was signed."))
         key_id = bytes.fromhex(job.claimed.key_id) or None
         try:
-            return operations.sign(
+            return isolated.sign(
                 token.module, token.serial, user_pin=pin, data=attributes, key_id=key_id
             )
         except PinIncorrect as error:
-            job.dialogue.tell(sentence(error))
+            notes = [of_error(error)]
 
 
 def _user_pin_state(token: TokenStatus) -> str:
     try:
-        listed = operations.list_tokens(token.module)
+        listed = isolated.list_tokens(token.module)
     except DriverError:
         return token.user_pin
     return next((t.user_pin for t in listed if t.serial == token.serial), token.user_pin)

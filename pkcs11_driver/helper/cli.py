@@ -14,39 +14,47 @@ import sys
 from collections.abc import Sequence
 
 from pkcs11_driver import wire
-from pkcs11_driver.errors import DriverError, sentence
-from pkcs11_driver.helper import approve, modules, reset
-from pkcs11_driver.helper.client import Client, ServiceError
+from pkcs11_driver.helper import doctor, language, link, modules, registering, work
+from pkcs11_driver.helper.client import Client
 from pkcs11_driver.helper.dialogue import Refused, Terminal, one_line, readable
-from pkcs11_driver.helper.job import claim, version
-from pkcs11_driver.operations import TokenStatus, detect_style
-from pkcs11_driver.styles import SO_INIT_PIN
+from pkcs11_driver.helper.job import version
+from pkcs11_driver.helper.language import say
+from pkcs11_driver.isolated import be_the_child
+from pkcs11_driver.operations import TokenStatus
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit code."""
     _no_core_dumps()
+    be_the_child(sys.argv[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
+    language.use(options.language or language.of_person())
     found = modules.to_ask(options.module)
     try:
         if options.what == "list":
             return _list(found, as_json=options.json)
         if options.what == "doctor":
-            return _doctor(found)
-        if not options.server:
-            parser.error("--server is needed")
+            return _doctor(options)
+        if options.what == "register-link":
+            print(registering.register(options.server or "", options.ca or ""))
+            return 0
+        if options.what == "unregister-link":
+            print(registering.unregister())
+            return 0
+        if options.window:
+            return _window(parser, options, found)
+        if not options.server and not link.is_link(options.what or ""):
+            parser.error(say("--server is needed"))
         return _job(parser, options, found)
-    except Refused as error:
-        reason = str(error)
-    except DriverError as error:
-        reason = sentence(error)
-    except ServiceError as error:
-        reason = str(error)
-    except KeyboardInterrupt:
-        reason = "Stopped."
-    print(f"token-helper: {one_line(reason)}", file=sys.stderr)
+    except work.EXPECTED as error:
+        print(f"token-helper: {work.reason(error)}", file=sys.stderr)
     return 1
+
+
+def window() -> int:
+    """The same in a window: an entry of its own, which opens no terminal on Windows."""
+    return main(["--window", *sys.argv[1:]])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         metavar="CODE",
-        help="the code that the page shows (asked for when left out); or: list, doctor",
+        help="the code that the page shows (asked for when left out), or its token-reset:// link; "
+        "or: list, doctor, register-link, unregister-link",
     )
     parser.add_argument("--server", metavar="URL", help="the service's https address")
     parser.add_argument(
@@ -69,27 +78,73 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ca", metavar="FILE", help="the only certificate authorities to trust (PEM)"
     )
+    parser.add_argument("--window", action="store_true", help="in a window, not in the terminal")
+    parser.add_argument(
+        "--language", choices=tuple(language.LANGUAGES), help="the system's when left out"
+    )
     parser.add_argument("--json", action="store_true", help="list as JSON")
     parser.add_argument("--version", action="version", version=f"token-helper {version()}")
     return parser
 
 
 def _job(parser: argparse.ArgumentParser, options: argparse.Namespace, found: Sequence[str]) -> int:
+    terminal = Terminal()
+    typed, server = options.what, options.server
+    if link.is_link(typed or ""):
+        followed = link.parse(typed, server or "")
+        typed, server = followed.code, followed.server
     try:
-        client = Client(options.server, options.ca)
+        client = Client(server, options.ca)
     except ValueError as error:
         parser.error(one_line(str(error)))
-    terminal = Terminal()
-    typed = options.what if options.what is not None else terminal.ask("Code from the page:")
+    if typed is not options.what:
+        _confirm(terminal, server)
+    if typed is None:
+        typed = terminal.ask(say("Code from the page:"))
     code = wire.tidy_code(typed)
     if not wire.is_code(code):
-        parser.error(f"a code has {wire.CODE_LENGTH} letters and digits, as the page shows it")
-    job = claim(client, code, found, terminal)
-    if job.claimed.kind == "approve":
-        approve.run(job)
-    else:
-        reset.run(job)
+        parser.error(
+            say(
+                "a code has {length} letters and digits, as the page shows it",
+                length=wire.CODE_LENGTH,
+            )
+        )
+    work.do(client, code, found, terminal)
     return 0
+
+
+def _confirm(terminal: Terminal, server: str) -> None:
+    terminal.tell(say("A link asks this program to work with:") + f" {server}")
+    yes = say("yes")
+    question = say("Type {yes} if this is your institution's service:", yes=yes)
+    if terminal.ask(question).strip().lower() not in ("yes", yes):
+        raise Refused(say("Stopped. Nothing was changed."))
+
+
+def _window(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, found: Sequence[str]
+) -> int:
+    try:
+        from pkcs11_driver.helper import window
+    except ImportError:
+        raise Refused(
+            say("This Python has no windows (Tk). Install python3-tk, or start without --window.")
+        ) from None
+    server, code, by_link = options.server or "", options.what or "", False
+    refused = ""
+    if link.is_link(code):
+        try:
+            followed = link.parse(code, server)
+        except Refused as error:
+            # started by a browser there is no terminal to read it in
+            code, refused = "", str(error)
+        else:
+            server, code, by_link = followed.server, followed.code, True
+    start = window.Start(server, code, options.ca, tuple(found), by_link, refused)
+    try:
+        return window.run(start)
+    except ValueError as error:
+        parser.error(one_line(str(error)))
 
 
 def _list(found: Sequence[str], *, as_json: bool) -> int:
@@ -99,7 +154,7 @@ def _list(found: Sequence[str], *, as_json: bool) -> int:
     for token in [] if as_json else seen:
         print(readable(modules.describe(token)))
     if not seen:
-        raise Refused("No token is plugged in.")
+        raise Refused(say("No token is plugged in."))
     return 0
 
 
@@ -112,19 +167,15 @@ def _as_json(token: TokenStatus) -> dict[str, object]:
     return {**plain, "certificates": certificates}
 
 
-def _doctor(found: Sequence[str]) -> int:
-    print(f"token-helper {version()}, protocol {wire.PROTOCOL}")
+def _doctor(options: argparse.Namespace) -> int:
     works = False
-    for module in found:
-        line, good = modules.examine(module)
-        print(line)
-        works = works or good
+    for finding in doctor.examine(options.module, options.server or "", options.ca):
+        print(f"{finding.state}  {finding.text}", flush=True)
+        if finding.mend:
+            print(f"      {finding.mend}")
+        works = works or finding.works
     if not works:
-        raise Refused("No token software works. Install it, or name its file with --module.")
-    for token in modules.tokens(found):
-        style = detect_style(token.module, token.serial)
-        able = "can be reset" if style == SO_INIT_PIN else "cannot be reset"
-        print(f"  {readable(modules.describe(token))}: {able} ({style})")
+        raise Refused(say("No token software works. Install it, or name its file with --module."))
     return 0
 
 

@@ -6,7 +6,9 @@ Rules:
    followed: the pairing code and the PIN proof go to the address that the person gave, or nowhere.
 2. ``claim`` is sent once, as it spends the code; the calls that the service answers alike when
    they are repeated are repeated when the connection is lost.
-3. A refusal is problem JSON (RFC 9457); its ``type`` is the code, its ``title`` the sentence.
+3. The system's proxy is used where there is one (``proxy``); TLS goes through it unopened.
+4. A service of another protocol version is refused before anything but the code was sent.
+5. A refusal is problem JSON (RFC 9457); its ``type`` is the code, its ``title`` the sentence.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ import typing
 import urllib.parse
 from collections.abc import Callable, Mapping
 
+from pkcs11_driver.helper import proxy
 from pkcs11_driver.helper.dialogue import one_line
+from pkcs11_driver.helper.language import say
 from pkcs11_driver.wire import (
+    PROTOCOL,
     Claim,
     Claimed,
     JobState,
@@ -75,6 +80,10 @@ class CertificateRefused(ServiceError):
     """The server could not show that it is the service."""
 
 
+class ProtocolDiffers(ServiceError):
+    """Helper and service do not speak the same version of the protocol."""
+
+
 class AnswerGarbled(ServiceError):
     """An answer that is not of the helper API."""
 
@@ -92,32 +101,54 @@ class Client:
         """
         parts = urllib.parse.urlsplit(server)
         if parts.scheme != "https":
-            raise ValueError("the service's address must begin with https://")
+            raise ValueError(say("the service's address must begin with https://"))
         if not parts.hostname or parts.username or parts.query or parts.fragment:
-            raise ValueError("the service's address must be like https://host or https://host:port")
+            raise ValueError(
+                say("the service's address must be like https://host or https://host:port")
+            )
         self._host = parts.hostname
         self._port = parts.port or 443
         self._prefix = parts.path.rstrip("/")
         self._pause = pause
+        self._proxy = proxy.for_host(self._host)
         try:
             self._tls = ssl.create_default_context(cafile=ca)
         except OSError as error:
-            raise ValueError(f"cannot read the certificates in {ca}: {error}") from None
+            raise ValueError(
+                say("cannot read the certificates in {file}: {reason}", file=ca, reason=error)
+            ) from None
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    @property
+    def host(self) -> str:
+        """The service's name, with its port where that is not the usual one."""
+        return self._host if self._port == 443 else f"{self._host}:{self._port}"
+
+    def check(self) -> None:
+        """Ask which protocol the service speaks; spends nothing. Raises ``ServiceError``."""
+        try:
+            status, _, body = self._exchange("GET", "/helper/v1/openapi.json", None, None)
+            theirs = json.loads(body)["info"]["version"] if status == 200 else None
+        except (ValueError, RecursionError, TypeError, LookupError):
+            theirs = None
+        if not isinstance(theirs, str):
+            raise AnswerGarbled(_not_understood("openapi.json"))
+        _check_protocol(theirs)
 
     def claim(self, message: Claim) -> Claimed:
         """Trade a pairing code for a job; sent once. Raises ``ServiceError``."""
         claimed = self._call("POST", "/helper/v1/claim", Claimed, message)
+        _check_protocol(claimed.protocol)
         # both go into a request line or header; what they may be is checked before, not quoted
         if not all(re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,512}", v) for v in _parts(claimed)):
-            raise AnswerGarbled("The service's answer is not understood (job or secret).")
+            raise AnswerGarbled(_not_understood("job, secret"))
         if not re.fullmatch(r"([0-9a-f]{2}){0,64}", claimed.key_id):
-            raise AnswerGarbled("The service's answer is not understood (key).")
+            raise AnswerGarbled(_not_understood("key_id"))
         rules, floor = claimed.pin_rules, PinRules()
         weaker = rules.minimum < floor.minimum or rules.classes < floor.classes
         # so many forbidden characters or so short a maximum would leave few PINs
         if weaker or rules.maximum < 2 * floor.minimum or len(rules.forbidden) > 16:
-            raise AnswerGarbled("The service asks for a weaker PIN than this program accepts.")
+            raise AnswerGarbled(say("The service asks for a weaker PIN than this program accepts."))
         return claimed
 
     def release(self, claimed: Claimed, message: Release) -> Released:
@@ -153,14 +184,32 @@ class Client:
                 return from_json(kind, answer, "answer")
             except WireError as error:
                 reason = one_line(f"{error.field} {error.rule}")
-                raise AnswerGarbled(f"The service's answer is not understood ({reason}).") from None
+                raise AnswerGarbled(_not_understood(reason)) from None
         if content_type == "application/problem+json" and isinstance(answer, dict):
             raise _refusal(answer, status)
         if 300 <= status < 400:
-            raise AnswerGarbled("The service sent the helper elsewhere, which is never followed.")
+            raise AnswerGarbled(
+                say("The service sent the helper elsewhere, which is never followed.")
+            )
         if status in (502, 503, 504):
-            raise ServiceUnreachable(f"The service is not available now (HTTP {status}).")
-        raise AnswerGarbled(f"The address does not answer like the service (HTTP {status}).")
+            raise ServiceUnreachable(
+                say("The service is not available now (HTTP {status}).", status=status)
+            )
+        raise AnswerGarbled(
+            say("The address does not answer like the service (HTTP {status}).", status=status)
+        )
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        if self._proxy is None:
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=TIMEOUT, context=self._tls
+            )
+        connection = http.client.HTTPSConnection(
+            self._proxy.host, self._proxy.port, timeout=TIMEOUT, context=self._tls
+        )
+        # the TLS context checks the certificate against the name given here, not the proxy's
+        connection.set_tunnel(self._host, self._port, self._proxy.headers)
+        return connection
 
     def _exchange(
         self, method: str, path: str, message: object, secret: str | None
@@ -172,27 +221,48 @@ class Client:
             headers["Content-Type"] = "application/json"
         if secret is not None:
             headers["Authorization"] = f"Bearer {secret}"
-        connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=TIMEOUT, context=self._tls
-        )
+        connection = self._connection()
         try:
             connection.request(method, self._prefix + path, body, headers)
             response = connection.getresponse()
             received = response.read(SIZE_LIMIT + 1)
         except ssl.SSLCertVerificationError as error:
             raise CertificateRefused(
-                f"{self._host} could not show that it is the service "
-                f"({one_line(error.verify_message)}). Nothing was sent."
+                say(
+                    "{host} could not show that it is the service ({reason}). Nothing was sent.",
+                    host=self._host,
+                    reason=one_line(error.verify_message),
+                )
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise ServiceUnreachable(
-                f"The service at {self._host} does not answer ({one_line(_why(error))})."
+                say(
+                    "The service at {host} does not answer ({reason}).",
+                    host=self._host,
+                    reason=one_line(_why(error)),
+                )
             ) from None
         finally:
             connection.close()
         if len(received) > SIZE_LIMIT:
-            raise AnswerGarbled("The service's answer is too long.")
+            raise AnswerGarbled(say("The service's answer is too long."))
         return response.status, response.headers.get_content_type(), received
+
+
+def _check_protocol(theirs: str) -> None:
+    if theirs == PROTOCOL:
+        return
+    if theirs.isdecimal() and int(theirs) > int(PROTOCOL):
+        raise ProtocolDiffers(
+            say("The service needs a newer helper. Install the one that your institution offers.")
+        )
+    raise ProtocolDiffers(
+        say("The service speaks a protocol that is too old to be safe. Tell the help desk.")
+    )
+
+
+def _not_understood(reason: str) -> str:
+    return say("The service's answer is not understood ({reason}).", reason=reason)
 
 
 def _parts(claimed: Claimed) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pkcs11_driver import wire
 from pkcs11_driver.helper.client import Client, ServiceError, ServiceRefused, ServiceUnreachable
 from pkcs11_driver.helper.dialogue import Dialogue, Refused
+from pkcs11_driver.helper.language import say
 
 REPORT_FOR = 600.0
 
@@ -41,15 +42,20 @@ def version() -> str:
 def claim(client: Client, code: str, modules: Sequence[str], dialogue: Dialogue) -> Job:
     """Spend the pairing code on a job, with a fresh key that only this process knows.
 
-    Raises ``ServiceError``; ``Refused`` when the confirmation words do not fit the helper's key.
+    Raises ``ServiceError``; ``Refused`` when the confirmation words do not fit the helper's key,
+    or the person sees others on the page.
     """
+    dialogue.stage("code")
     private_key = X25519PrivateKey.generate()
     public_key = private_key.public_key().public_bytes_raw()
     claimed = client.claim(wire.Claim(code, public_key, version()))
     if claimed.words != wire.confirmation_words(claimed.job, public_key):
-        raise Refused("The service took another program's key for this one's. Nothing was changed.")
-    dialogue.tell(f"Words of this job: {claimed.words}")
-    dialogue.tell("Go on only if the page shows the same words.")
+        raise Refused(
+            say("The service took another program's key for this one's. Nothing was changed.")
+        )
+    dialogue.begins(claimed.kind)
+    dialogue.stage("words")
+    dialogue.words(claimed.words)
     return Job(client, claimed, private_key, modules, dialogue)
 
 
@@ -74,7 +80,7 @@ def report(job: Job, message: wire.Report) -> wire.JobState:
         if job.clock() + seconds > end:
             raise ServiceUnreachable(str(last))
         if not told:
-            job.dialogue.tell(f"{last} Trying again; leave this open.")
+            job.dialogue.tell(say("{reason} Trying again; leave this open.", reason=last))
             told = True
         job.pause(seconds)
         seconds = min(seconds * 2, 30.0)

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from pkcs11_driver import operations
+from asn1crypto import x509
+
+from pkcs11_driver import isolated
 from pkcs11_driver.errors import (
     DriverError,
     ModuleNotLoadable,
     TokenAmbiguous,
     TokenNotFound,
-    sentence,
 )
-from pkcs11_driver.helper.dialogue import Dialogue, Refused, readable
+from pkcs11_driver.helper import known
+from pkcs11_driver.helper.dialogue import Dialogue, Refused, one_line, readable
+from pkcs11_driver.helper.language import of_error, say
 from pkcs11_driver.operations import TokenStatus
-
-# where makers install their modules; the maker's own before OpenSC, which knows many cards a little
-KNOWN = (
-    "/usr/lib/libeToken.so",
-    "/usr/lib64/libeToken.so",
-    "/usr/lib/libeTPkcs11.so",
-    "/usr/lib/libIDPrimePKCS11.so",
-    "/usr/lib/x86_64-linux-gnu/libykcs11.so",
-    "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so",
-    "/usr/lib64/opensc-pkcs11.so",
-    "/usr/local/lib/libeTPkcs11.dylib",
-    "/Library/OpenSC/lib/opensc-pkcs11.so",
-    r"C:\Windows\System32\eTPKCS11.dll",
-    r"C:\Program Files\OpenSC Project\OpenSC\pkcs11\opensc-pkcs11.dll",
-)
 
 
 def to_ask(named: Sequence[str]) -> list[str]:
-    """The modules that the person named, else those of ``KNOWN`` that are installed."""
-    return list(named) or [path for path in KNOWN if os.path.isfile(path)]
+    """The modules that the person named, else those that are installed where makers do."""
+    return list(named) or [path for _, path in known.installed()]
 
 
 def tokens(modules: Sequence[str]) -> list[TokenStatus]:
@@ -43,12 +30,14 @@ def tokens(modules: Sequence[str]) -> list[TokenStatus]:
     Raises the first module's ``DriverError`` when every one fails; ``Refused`` without a module.
     """
     if not modules:
-        raise Refused("No token software is found. Install it, or name its file with --module.")
+        raise Refused(
+            say("No token software is found. Install it, or name its file with --module.")
+        )
     found: list[TokenStatus] = []
     failures: list[DriverError] = []
     for module in modules:
         try:
-            found.extend(operations.list_tokens(module))
+            found.extend(isolated.list_tokens(module))
         except DriverError as error:
             failures.append(error)
     if len(failures) == len(modules):
@@ -63,32 +52,51 @@ def expected(modules: Sequence[str], serial: str, dialogue: Dialogue) -> TokenSt
     Raises ``TokenNotFound`` when there is no token or another one, ``TokenAmbiguous``,
     ``ModuleNotLoadable``, ``Refused``.
     """
-    seen = tokens(modules)
-    matching = [token for token in seen if token.serial == serial]
-    if not matching:
-        for token in seen:
-            dialogue.tell(f"  plugged in: {readable(describe(token))}")
-        raise TokenNotFound(serial, [token.serial for token in seen])
+    while True:
+        seen = tokens(modules)
+        matching = [token for token in seen if token.serial == serial]
+        if matching:
+            break
+        if not dialogue.plug_in(serial, [readable(describe(token)) for token in seen]):
+            raise TokenNotFound(serial, [token.serial for token in seen])
     first = [token for token in matching if token.module == matching[0].module]
     if len(first) > 1:
         raise TokenAmbiguous(serial, [token.slot for token in first])
     return first[0]
 
 
+def owner(token: TokenStatus) -> str:
+    """Whose token it is by the common name in its certificate, empty where that is not plain."""
+    names = set()
+    for _, der in token.certificates:
+        try:
+            subject = x509.Certificate.load(der).subject.native
+        except (ValueError, TypeError):
+            continue
+        names.add(subject.get("common_name"))
+    name = names.pop() if len(names) == 1 else None
+    return one_line(name)[:120] if isinstance(name, str) else ""
+
+
 def describe(token: TokenStatus) -> str:
     """One line about a token."""
-    return (
-        f"{token.serial}  {token.label}  ({token.manufacturer} {token.model})  "
-        f"PIN: {token.user_pin}, administrator PIN: {token.so_pin}"
+    return say(
+        "{serial}  {label}  ({maker} {model})  PIN: {user_pin}, administrator PIN: {so_pin}",
+        serial=token.serial,
+        label=token.label,
+        maker=token.manufacturer,
+        model=token.model,
+        user_pin=token.user_pin,
+        so_pin=token.so_pin,
     )
 
 
 def examine(module: str) -> tuple[str, bool]:
     """One line of ``doctor`` about a module, and whether it works."""
     try:
-        seen = operations.list_tokens(module)
+        seen = isolated.list_tokens(module)
     except ModuleNotLoadable as error:
         return f"{module}: not loadable ({error.data['why']})", False
     except DriverError as error:
-        return f"{module}: {sentence(error)}", False
+        return f"{module}: {of_error(error)}", False
     return f"{module}: works, {len(seen)} token{'' if len(seen) == 1 else 's'}", True

@@ -19,53 +19,49 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from pkcs11_driver import envelope, operations, styles, wire
-from pkcs11_driver.errors import DriverError, sentence
+from pkcs11_driver import envelope, isolated, operations, styles, wire
+from pkcs11_driver.errors import DriverError
 from pkcs11_driver.helper import modules
 from pkcs11_driver.helper.client import ServiceError, ServiceRefused
-from pkcs11_driver.helper.dialogue import Dialogue, Refused
+from pkcs11_driver.helper.dialogue import Next, Refused, one_line
 from pkcs11_driver.helper.job import Job, report
+from pkcs11_driver.helper.language import later, of_error, say
 from pkcs11_driver.operations import Receipt, TokenStatus
 
 LEASE_WAITS = 20
 _LEASE_PAUSE = 15.0
 
-_STEPS: Mapping[str, str] = {
-    "so-login": "The token lets the service in.",
-    "so-pin-incorrect": "An older administrator PIN did not fit.",
-    "user-pin-set": "The new PIN is set.",
-    "user-pin-unclear": "The token did not say whether the new PIN is set.",
-    "user-login": "The token takes the new PIN.",
-    "challenge-signed": "Your key signs again.",
-    "so-pin-set": "The administrator PIN is changed.",
-    "so-pin-unclear": "The token did not say whether the administrator PIN is changed.",
-    "so-pin-proven": "The token takes the new administrator PIN.",
-}
-
-_PIN_RULES: Mapping[str, str] = {
-    "too-short": "it needs at least {minimum} characters",
-    "too-long": "it may have at most {maximum} characters",
-    "classes": "it needs {classes} of these four: digits, capital letters, small letters, "
-    "special characters",
-    "forbidden": "it may have none of {forbidden}",
-    "unprintable": "it may have only characters that can be shown",
+STEPS: Mapping[str, str] = {
+    "so-login": later("The token lets the service in."),
+    "so-pin-incorrect": later("An older administrator PIN did not fit."),
+    "user-pin-set": later("The new PIN is set."),
+    "user-pin-unclear": later("The token did not say whether the new PIN is set."),
+    "user-login": later("The token takes the new PIN."),
+    "challenge-signed": later("Your key signs again."),
+    "so-pin-set": later("The administrator PIN is changed."),
+    "so-pin-unclear": later("The token did not say whether the administrator PIN is changed."),
+    "so-pin-proven": later("The token takes the new administrator PIN."),
 }
 
 _ENDS: Mapping[str, str] = {
-    "done": "Done. Use the new PIN from now on.",
-    "rotation-due": "The new PIN works. The service still has to finish its part: leave the token "
-    "plugged in and start again with a new code from the page.",
-    "unknown": "It is not certain what the token did. Leave it plugged in and start again with a "
-    "new code from the page.",
-    "untouched": "Nothing was changed on the token.",
-    "so-pin-refused": "The token refused the administrator PIN. Nothing was changed.",
-    "so-pin-locked": "The token's administrator PIN is blocked. Nothing was changed.",
+    "done": later("Done. Use the new PIN from now on."),
+    "rotation-due": later(
+        "The new PIN works. The service still has to finish its part: leave the token "
+        "plugged in and start again with a new code from the page."
+    ),
+    "unknown": later(
+        "It is not certain what the token did. Leave it plugged in and start again with a "
+        "new code from the page."
+    ),
+    "untouched": later("Nothing was changed on the token."),
+    "so-pin-refused": later("The token refused the administrator PIN. Nothing was changed."),
+    "so-pin-locked": later("The token's administrator PIN is blocked. Nothing was changed."),
 }
 
 _NEXT: Mapping[str, str] = {
-    "again": "Get a new code from the page and start again.",
-    "office": "Go to the registration office with the token.",
-    "wait": "The service goes on by itself; the page shows how far it is.",
+    "again": later("Get a new code from the page and start again."),
+    "office": later("Go to the registration office with the token."),
+    "wait": later("The service goes on by itself; the page shows how far it is."),
 }
 
 
@@ -75,53 +71,38 @@ def run(job: Job) -> None:
     Raises ``Refused``, ``DriverError``, ``ServiceError``: in each the text is for the person.
     """
     if not wire.is_proof_challenge(job.claimed.challenge, job.claimed.job):
-        raise Refused("The service asks for a signature that is no proof. Nothing was changed.")
+        raise Refused(
+            say("The service asks for a signature that is no proof. Nothing was changed.")
+        )
     try:
         token = _find(job)
-        new_pin = ask_new_pin(job.dialogue, job.claimed.pin_rules)
+        job.dialogue.stage("pin")
+        new_pin = job.dialogue.new_pin(job.claimed.pin_rules)
+        job.dialogue.stage("change")
         nonce = secrets.token_hex(16)
         asked_at = job.clock()
         released = _release(job, token, nonce)
     except KeyboardInterrupt:
-        raise Refused("Stopped. Nothing was changed; get a new code to start again.") from None
+        raise Refused(
+            say("Stopped. Nothing was changed; get a new code to start again."), "again"
+        ) from None
     in_time = job.clock() - asked_at < released.expires
     if in_time:
         message, trouble = _at_the_token(job, token, released, nonce, new_pin)
     else:
         message = _report(released.epoch, nonce, "untouched", (), wire.Proof())
-        trouble = "The answer of the service came too late to be used."
+        trouble = say("The answer of the service came too late to be used.")
     _finish(job, message, trouble)
 
 
 def _find(job: Job) -> TokenStatus:
     serial = job.claimed.token_serial
-    job.dialogue.tell(f"Token to be reset: {serial}")
+    job.dialogue.stage("token")
+    job.dialogue.tell(say("Token to be reset: {serial}", serial=serial))
     token = modules.expected(job.modules, serial, job.dialogue)
-    styles.adapter(operations.detect_style(token.module, serial))
-    job.dialogue.tell(f"Found: {token.label}. Leave it plugged in until this program says so.")
+    styles.adapter(isolated.detect_style(token.module, serial))
+    job.dialogue.found(one_line(token.label), modules.owner(token), serial)
     return token
-
-
-def ask_new_pin(dialogue: Dialogue, rules: wire.PinRules) -> str:
-    """Ask for the new PIN until it keeps the rules and was typed the same twice (S1.12-S1.15).
-
-    Raises ``Refused`` when no answer comes.
-    """
-    while True:
-        pin = dialogue.ask_secret("New PIN:")
-        broken = wire.broken_pin_rules(pin, rules)
-        if broken:
-            reasons = "; ".join(_PIN_RULES[name] for name in broken).format(
-                minimum=rules.minimum,
-                maximum=rules.maximum,
-                classes=rules.classes,
-                forbidden=" ".join(rules.forbidden),
-            )
-            dialogue.tell(f"This PIN cannot be used: {reasons}.")
-        elif dialogue.ask_secret("The new PIN once more:") != pin:
-            dialogue.tell("The two were not the same.")
-        else:
-            return pin
 
 
 def _release(job: Job, token: TokenStatus, nonce: str) -> wire.Released:
@@ -135,10 +116,15 @@ def _release(job: Job, token: TokenStatus, nonce: str) -> wire.Released:
                 raise
             seconds = min(max(error.retry_after or _LEASE_PAUSE, 1.0), 120.0)
             job.dialogue.tell(
-                f"An earlier attempt may still be running; waiting {seconds:.0f} seconds."
+                say(
+                    "An earlier attempt may still be running; waiting {seconds} seconds.",
+                    seconds=f"{seconds:.0f}",
+                )
             )
             job.pause(seconds)
-    raise Refused("An earlier attempt is still running. Get a new code later and start again.")
+    raise Refused(
+        say("An earlier attempt is still running. Get a new code later and start again."), "again"
+    )
 
 
 def _at_the_token(
@@ -149,13 +135,13 @@ def _at_the_token(
 
     def progress(step: str) -> None:
         steps.append(step)
-        if step in _STEPS:
-            job.dialogue.tell(_STEPS[step])
+        if step in STEPS:
+            job.dialogue.step(step, say(STEPS[step]))
 
     try:
         order = _open(job, released, nonce)
         with uninterrupted():
-            receipt = operations.reset_user_pin(
+            receipt = isolated.reset_user_pin(
                 token.module,
                 token.serial,
                 style=released.style,
@@ -168,11 +154,11 @@ def _at_the_token(
             )
     except DriverError as error:
         word = operations.outcome(error)
-        return _report(released.epoch, nonce, word, tuple(steps), wire.Proof()), sentence(error)
+        return _report(released.epoch, nonce, word, tuple(steps), wire.Proof()), of_error(error)
     except (envelope.EnvelopeRefused, ValueError):
-        trouble = "The service's order could not be used by this program."
+        trouble = say("The service's order could not be used by this program.")
         return _report(released.epoch, nonce, "untouched", tuple(steps), wire.Proof()), trouble
-    trouble = sentence(receipt.error) if receipt.error else ""
+    trouble = of_error(receipt.error) if receipt.error else ""
     word = operations.outcome(receipt)
     return _report(released.epoch, nonce, word, receipt.steps, _proof(receipt)), trouble
 
@@ -196,21 +182,28 @@ def _report(
 
 
 def _finish(job: Job, message: wire.Report, trouble: str) -> None:
-    end = " ".join(filter(None, (trouble, _ENDS[message.outcome])))
+    end = " ".join(filter(None, (trouble, say(_ENDS[message.outcome]))))
+    job.dialogue.stage("report")
     try:
         answer = report(job, message)
     except (ServiceError, KeyboardInterrupt) as error:
-        why = str(error) or "Stopped."
-        raise Refused(
-            f"{end} The service could not be told ({why.rstrip('.')}); it finds out by itself. "
-            "Look at the page in a few minutes and do what it says."
-        ) from None
+        why = str(error) or say("Stopped.")
+        untold = say(
+            "The service could not be told ({reason}); it finds out by itself. "
+            "Look at the page in a few minutes and do what it says.",
+            reason=why.rstrip("."),
+        )
+        raise Refused(f"{end} {untold}", "wait") from None
     if message.outcome == "done" and answer.next == "done":
         job.dialogue.tell(end)
         return
     # the service may see more than the helper: its word on what to do is the last
-    following = _NEXT.get(answer.next, "Look at the page.")
-    raise Refused(f"{end} {following}")
+    following = say(_NEXT.get(answer.next, later("Look at the page.")))
+    raise Refused(f"{end} {following}", _word(answer.next))
+
+
+def _word(answer: str) -> Next:
+    return answer if answer in ("again", "office", "wait") else ""  # type: ignore[return-value]
 
 
 @contextlib.contextmanager

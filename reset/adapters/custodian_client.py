@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from reset.core import custodian_wire as wire
 from reset.errors import Unavailable
-from reset.ports import ReleaseOrder
+from reset.ports import Escrowed, ReleaseOrder
 
 
 class CustodianClient:
@@ -36,6 +36,11 @@ class CustodianClient:
             "store", serial=serial, version=version, envelope=envelope, holder_uid=holder_uid
         )
         return cast(bytes, answer)
+
+    def correct(self, serial: str, envelope: bytes, holder_uid: str) -> tuple[int, bytes]:
+        """Replace a wrong imported SO PIN."""
+        answer = self._call("correct", serial=serial, envelope=envelope, holder_uid=holder_uid)
+        return cast(tuple[int, bytes], answer)
 
     def release(self, order: ReleaseOrder) -> bytes:
         """The order for the helper as HPKE ciphertext."""
@@ -58,9 +63,20 @@ class CustodianClient:
         """The same SO PIN under the newest wrapping key."""
         return cast(bytes, self._call("rewrap", serial=serial, version=version, sealed=sealed))
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
+    def escrowed(self, serial: str) -> Escrowed:
+        """What the custodian's ledger holds for a token."""
+        proven, unsettled, versions = cast(
+            tuple[int, bool, tuple[tuple[int, bytes], ...]], self._call("escrowed", serial=serial)
+        )
+        return Escrowed(proven, unsettled, versions)
+
+    def sign_checkpoint(self, body: bytes, proof: Sequence[bytes]) -> bytes:
         """Sign a checkpoint body."""
-        return cast(bytes, self._call("sign_checkpoint", body=body))
+        return cast(bytes, self._call("sign_checkpoint", body=body, proof=tuple(proof)))
+
+    def checkpoint_size(self, origin: str) -> int:
+        """The size of the newest checkpoint that was signed."""
+        return cast(int, self._call("checkpoint_size", origin=origin))
 
     def checkpoint_key(self) -> bytes:
         """The public key of ``sign_checkpoint``."""

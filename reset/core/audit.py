@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from reset.core.checkpoints import Checkpoint
+from reset.core.merkle import Tree, leaf_hash
 from reset.errors import AuditBroken
 
 ZERO = bytes(32)
@@ -71,7 +73,8 @@ EVENTS = frozenset(
         "identity-checked",
         "escrow-checked",
         "escrow-rewrapped",
-        "checkpoint-signed",
+        "escrow-restored",
+        "escrow-corrected",
         "mail-given-up",
     }
 )
@@ -107,12 +110,19 @@ def link(before: bytes, number: int, raw: bytes) -> bytes:
     return hashlib.sha256(b"\0" + before + number.to_bytes(8) + raw).digest()
 
 
-def verify(entries: Iterable[Entry], head: tuple[int, bytes]) -> int:
+def verify(
+    entries: Iterable[Entry], head: tuple[int, bytes], known: Sequence[Checkpoint] = ()
+) -> int:
     """Recompute the chain over all entries in order and compare with the stored head.
 
-    Returns the count. Raises ``AuditBroken`` with the first entry that does not fit.
+    ``known``: checkpoints of this log from where nobody could change them; whoever rewrote the
+    chain as a whole meets them. Returns the count. Raises ``AuditBroken`` with the first entry
+    that does not fit; ``why``: ``missing``, ``changed``, ``head``, and from the checkpoints
+    ``fork`` (two of them disagree), ``rewritten``, ``truncated``.
     """
-    before, count = ZERO, 0
+    due = _by_size(known)
+    before, count, tree = ZERO, 0, Tree()
+    _compare(due.pop(0, None), before, tree)
     for entry in entries:
         count += 1
         if entry.number != count:
@@ -120,6 +130,25 @@ def verify(entries: Iterable[Entry], head: tuple[int, bytes]) -> int:
         before = link(before, entry.number, entry.raw)
         if before != entry.chain:
             raise AuditBroken(entry=count, why="changed")
+        if due:
+            tree.add(leaf_hash(entry.raw))
+            _compare(due.pop(count, None), before, tree)
     if (count, before) != head:
         raise AuditBroken(entry=count, why="head")
+    if due:
+        raise AuditBroken(entry=count, why="truncated")
     return count
+
+
+def _by_size(known: Sequence[Checkpoint]) -> dict[int, Checkpoint]:
+    found: dict[int, Checkpoint] = {}
+    for one in known:
+        other = found.setdefault(one.size, one)
+        if (other.root, other.chain) != (one.root, one.chain):
+            raise AuditBroken(entry=one.size, why="fork")
+    return found
+
+
+def _compare(known: Checkpoint | None, chain: bytes, tree: Tree) -> None:
+    if known is not None and (known.chain, known.root) != (chain, tree.root()):
+        raise AuditBroken(entry=known.size, why="rewritten")

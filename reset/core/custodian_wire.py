@@ -110,6 +110,22 @@ def _sealed_list(raw: object, where: str) -> tuple[tuple[int, bytes], ...]:
     return tuple(_sealed(item, where) for item in raw)
 
 
+def _hashes(raw: object, where: str) -> tuple[bytes, ...]:
+    if not isinstance(raw, list) or len(raw) > 128:
+        _refuse(where)
+    found = tuple(_bytes(item, where) for item in raw)
+    if any(len(item) != 32 for item in found):
+        _refuse(where)
+    return found
+
+
+def _escrowed(raw: object, where: str) -> tuple[int, bool, tuple[tuple[int, bytes], ...]]:
+    if not isinstance(raw, list) or len(raw) != 3 or not isinstance(raw[2], list):
+        _refuse(where)
+    versions = tuple(_sealed(item, where) for item in raw[2])
+    return _number(raw[0], where), _flag(raw[1], where), versions
+
+
 def _nothing(raw: object, where: str) -> None:
     if raw is not None:
         _refuse(where)
@@ -139,6 +155,7 @@ OPERATIONS: Mapping[str, Form] = {
         {"serial": _text, "version": _number, "envelope": _bytes_or_none, "holder_uid": _text},
         _bytes,
     ),
+    "correct": Form({"serial": _text, "envelope": _bytes, "holder_uid": _text}, _sealed),
     "release": Form(
         {
             "operation_id": _text,
@@ -159,7 +176,9 @@ OPERATIONS: Mapping[str, Form] = {
     "hmac": Form({"message": _bytes}, _bytes),
     "check": Form(_VERSIONED, _bytes),
     "rewrap": Form(_VERSIONED, _bytes),
-    "sign_checkpoint": Form({"body": _bytes}, _bytes),
+    "escrowed": Form({"serial": _text}, _escrowed),
+    "sign_checkpoint": Form({"body": _bytes, "proof": _hashes}, _bytes),
+    "checkpoint_size": Form({"origin": _text}, _number),
     "checkpoint_key": Form({}, _bytes),
     "health": Form({}, _facts),
 }

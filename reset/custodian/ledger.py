@@ -44,6 +44,8 @@ CREATE TABLE releases (at INTEGER NOT NULL);
 CREATE INDEX releases_at ON releases (at);
 CREATE TABLE tries (serial TEXT PRIMARY KEY, spent INTEGER NOT NULL CHECK (spent >= 0));
 CREATE TABLE holders (serial TEXT PRIMARY KEY, uid TEXT NOT NULL);
+CREATE TABLE corrected (
+    serial TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (serial, version));
 CREATE TABLE guesses (serial TEXT PRIMARY KEY, spent INTEGER NOT NULL);
 CREATE TABLE checkpoints (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL);
 CREATE TRIGGER sealed_stays BEFORE UPDATE ON sealed
@@ -54,6 +56,8 @@ CREATE TRIGGER holder_stays BEFORE UPDATE ON holders
     BEGIN SELECT RAISE(ABORT, 'write once'); END;
 CREATE TRIGGER holder_is_kept BEFORE DELETE ON holders
     BEGIN SELECT RAISE(ABORT, 'write once'); END;
+CREATE TRIGGER correction_is_kept BEFORE DELETE ON corrected
+    BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER approval_is_kept BEFORE DELETE ON approvals
     BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER approval_stays_closed BEFORE UPDATE ON approvals WHEN OLD.closed AND NOT NEW.closed
@@ -159,6 +163,13 @@ class Ledger:
             (serial, version, sealed, at),
         )
 
+    def every_sealed(self, serial: str) -> tuple[tuple[int, bytes], ...]:
+        """Each version of a token's SO PIN in its newest form, by version."""
+        rows = self._db.execute(
+            "SELECT version, sealed FROM sealed WHERE serial = ? ORDER BY id", (serial,)
+        )
+        return tuple(sorted(dict(rows.fetchall()).items()))
+
     def newest_version(self, serial: str) -> int:
         """The highest version in the journal, 0 for an unknown serial."""
         query = "SELECT coalesce(max(version), 0) FROM sealed WHERE serial = ?"
@@ -168,6 +179,15 @@ class Ledger:
         """Whether the journal has exactly this."""
         query = "SELECT count(*) FROM sealed WHERE serial = ? AND version = ? AND sealed = ?"
         return self._number(query, serial, version, sealed) > 0
+
+    def mark_corrected(self, serial: str, version: int) -> None:
+        """This version came from outside: it is never the one that a reset sets."""
+        self._db.execute("INSERT INTO corrected VALUES (?, ?)", (serial, version))
+
+    def is_corrected(self, serial: str, version: int) -> bool:
+        """Whether this version came from outside after the first."""
+        query = "SELECT count(*) FROM corrected WHERE serial = ? AND version = ?"
+        return self._number(query, serial, version) > 0
 
     def bind_holder(self, serial: str, uid: str) -> str:
         """Bind a token to its holder if it is not bound yet; the holder in force."""
@@ -195,6 +215,16 @@ class Ledger:
     def use_of_operation(self, operation_id: str) -> Use | None:
         """The use of the approval by this operation."""
         return self._use("a.operation_id = ?", operation_id)
+
+    def standing(self, serial: str) -> tuple[int, bool]:
+        """The version that the last closed operation of a token put in force (0 without one), and
+        whether an operation of it is open."""
+        row = self._db.execute(
+            "SELECT coalesce(max(CASE WHEN closed THEN pending_version END), 0),"
+            " coalesce(max(NOT closed), 0) FROM approvals WHERE serial = ?",
+            (serial,),
+        ).fetchone()
+        return int(row[0]), bool(row[1])
 
     def record_use(self, use: Use) -> None:
         """Write down an order: the first of an approval, or one with a higher epoch."""

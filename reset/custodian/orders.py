@@ -19,6 +19,7 @@ from reset.errors import (
 )
 from reset.ports import ReleaseOrder, SignatureVerifier
 
+RECOVERY = timedelta(days=30)
 NAME = 128  # characters of an identifier
 
 
@@ -110,13 +111,36 @@ def check_age(statement: Statement, at: datetime, longest: timedelta) -> None:
         refuse("lifetime")
 
 
+def is_repeat(order: ReleaseOrder, versions: tuple[int, int], use: Use, at: int) -> bool:
+    """Whether a used approval's order is its last one again; False for a later epoch.
+
+    Raises ``ReleaseRefused``: ``approval-used``, ``closed``, ``versions``, ``recovery-over``,
+    ``epoch``.
+    """
+    if use.operation_id != order.operation_id:
+        refuse("approval-used")
+    if use.closed:
+        refuse("closed")
+    if (use.active_version, use.pending_version) != versions:
+        refuse("versions")
+    if at - use.first_at >= RECOVERY.total_seconds():
+        refuse("recovery-over")
+    if order.epoch > use.epoch:
+        return False
+    if order.epoch < use.epoch or fingerprint(order) != use.fingerprint:
+        refuse("epoch")
+    return True
+
+
 def fingerprint(order: ReleaseOrder) -> bytes:
-    """SHA-256 over everything that makes an order this order."""
+    """SHA-256 over everything that makes an order this order.
+
+    The versions stand for the SO PINs: the sealed bytes may be renewed between two tries.
+    """
     parts = [
         *(order.operation_id.encode(), order.job_id.encode(), str(order.epoch).encode()),
         *(order.nonce.encode(), order.token_serial.encode(), order.helper_key, order.statement),
     ]
-    # versions, not sealed bytes: those change when the escrow is rewrapped
     parts += [str(version).encode() for version, _ in (*order.candidates, order.pending)]
     return hashlib.sha256(b"".join(len(p).to_bytes(4) + p for p in parts)).digest()
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import fcntl
 import logging
 import os
@@ -51,12 +52,15 @@ def handlers(custodian: Custodian) -> Mapping[str, Handler]:
     return {
         "import_key": custodian.import_key,
         "store": custodian.store,
+        "correct": custodian.correct,
         "release": lambda **arguments: custodian.release(ReleaseOrder(**arguments)),
         "settle": custodian.settle,
         "hmac": custodian.hmac,
         "check": custodian.check,
         "rewrap": custodian.rewrap,
+        "escrowed": lambda serial: dataclasses.astuple(custodian.escrowed(serial)),
         "sign_checkpoint": custodian.sign_checkpoint,
+        "checkpoint_size": custodian.checkpoint_size,
         "checkpoint_key": custodian.checkpoint_key,
         "health": custodian.health,
     }

@@ -9,19 +9,23 @@ It trusts nobody's word (design section 5): the web process that asks may be tak
 - ``statement``, ``token``, ``holder``: the signed statement is one, about this token and holder.
 - ``signature``, ``signer``: the signature verifies now, by the certificate of the approver (S1.95).
 - ``self-approval``: the holder is neither signer nor the one acted for (S1.96).
-- ``sealed``: every SO PIN opens under its own serial and version.
+- ``sealed``: every SO PIN opens under its own serial and version. ``journal``: the ledger has these
+  very bytes; one that was restored from an old backup releases nothing that is newer.
+- ``superseded``: no reset proved a newer SO PIN than all candidates: the database is an old one.
 - ``expired``, ``lifetime``: the first release of an operation comes while the statement is fresh,
   and the statement lives no longer than the policy's approvals (S1.94).
 - ``approval-used``, ``operation-used``: one statement, one operation (S1.94).
 - ``closed``: a settled operation gets nothing more.
 - ``versions``: an operation never changes its active and pending versions (R2).
 - ``epoch``: epochs grow; the very same order may be repeated and counts once.
-- ``recovery-over``: an operation ends ``RECOVERY`` after its first release.
+- ``recovery-over``: an operation ends ``orders.RECOVERY`` after its first release.
 - ``releases-per-approval``, ``releases-per-hour``, ``so-tries``: caps; tries debited first (R3).
 
-Rules of the other calls: ``serial``, ``version``, ``envelope``, ``so-pin``, ``stored-differently``
-(store); ``unknown-operation``, ``token`` (settle); ``hmac-size``, ``hmac-domain`` (hmac);
-``checkpoint-form``, ``checkpoint-size``, ``checkpoint-fork`` (sign_checkpoint).
+Rules of the other calls: ``serial``, ``version``, ``envelope``, ``so-pin``, ``stored-differently``,
+``holder``, ``corrected`` (store); ``released``, ``corrections`` (correct);
+``unknown-operation``, ``token`` (settle); ``hmac-size``, ``hmac-domain`` (hmac);
+``checkpoint-form``, ``checkpoint-time``, ``checkpoint-size``, ``checkpoint-fork`` (RFC 6962
+consistency with the last one; sign_checkpoint).
 
 Everything is committed in the ledger before a ciphertext is returned. SO PINs live in local
 variables only.
@@ -33,7 +37,7 @@ import hashlib
 import hmac
 import logging
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -41,18 +45,19 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pkcs11_driver import envelope as hpke
 from pkcs11_driver.hsm import SealBroken
 from pkcs11_driver.wire import Order, order_context
+from reset.core import checkpoints, merkle
 from reset.core.approvals import Statement
 from reset.core.policy import Policy
-from reset.custodian import checkpoints, orders
+from reset.custodian import orders
 from reset.custodian.keys import Keys, hsm_failing_closed, so_pin_context
-from reset.custodian.ledger import Ledger, Use
+from reset.custodian.ledger import Ledger
 from reset.custodian.orders import refuse
-from reset.errors import EscrowDamaged, Unavailable
-from reset.ports import Clock, Random, ReleaseOrder, SignatureVerifier
+from reset.errors import CheckpointRefused, EscrowDamaged, Unavailable
+from reset.ports import Clock, Escrowed, Random, ReleaseOrder, SignatureVerifier
 
 SO_PIN_ALPHABET = string.ascii_letters + string.digits
 SO_PIN_LENGTH = 20  # 119 bits; within the 4 to 255 bytes that the tokens take (facts/tokens.md)
-RECOVERY = timedelta(days=30)
+CLOCK_LEEWAY = timedelta(minutes=5)
 IMPORT_GUESSES = 5  # comparisons of an imported SO PIN with the stored one, per token
 HMAC_LIMIT = 8_192
 HMAC_ALARM = 600  # calls a minute: some 200 sets of answers
@@ -120,11 +125,34 @@ class CustodianService:
                 sealed = self._seal(serial, version, so_pin or self._fresh())
                 self._ledger.add_sealed(serial, version, sealed, self._now())
                 return sealed
+            if envelope is None and self._ledger.is_corrected(serial, version):
+                refuse("corrected")  # the database does not know of it: correct again
             # committed before the comparison: an import is no oracle for SO PINs
             allowed = not guess or self._ledger.count_guess(serial, IMPORT_GUESSES)
         if guess and not (allowed and self._holds(serial, version, kept, str(so_pin))):
             refuse("stored-differently")
         return kept
+
+    def correct(self, serial: str, envelope: bytes, holder_uid: str) -> tuple[int, bytes]:
+        """Another SO PIN in place of a wrong one from an import, as the next version.
+
+        Only while nothing was released for the token; never one that a reset sets; counted like a
+        comparison, for the fingerprints of ``check`` are one. Raises ``ReleaseRefused``.
+        """
+        orders.check_serial(serial)
+        so_pin = self._imported(serial, envelope)
+        with self._ledger.write():
+            if self._ledger.holder(serial) != holder_uid:
+                refuse("holder")
+            if any(self._ledger.standing(serial)):
+                refuse("released")
+            if not self._ledger.count_guess(serial, IMPORT_GUESSES):
+                refuse("corrections")
+            version = self._ledger.newest_version(serial) + 1
+            sealed = self._seal(serial, version, so_pin)
+            self._ledger.add_sealed(serial, version, sealed, self._now())
+            self._ledger.mark_corrected(serial, version)
+        return version, sealed
 
     def check(self, serial: str, version: int, sealed: bytes) -> bytes:
         """A keyed fingerprint of a sealed SO PIN, to find equal ones. Raises ``EscrowDamaged``."""
@@ -135,15 +163,27 @@ class CustodianService:
     def rewrap(self, serial: str, version: int, sealed: bytes) -> bytes:
         """The same SO PIN under the newest wrapping key, journaled; what is there already stays.
 
-        Raises ``EscrowDamaged``.
+        A journal restored from an old backup learns what it lacks. Raises ``EscrowDamaged``, with
+        ``why="stored-differently"`` when the journal has another SO PIN for this version.
         """
         so_pin = self._open_escrow(serial, version, sealed)
-        if self._keys.is_newest(sealed):
-            return sealed
-        renewed = self._seal(serial, version, so_pin)
+        newest = self._keys.is_newest(sealed)
+        renewed = sealed if newest else self._seal(serial, version, so_pin)
         with self._ledger.write():
-            self._ledger.add_sealed(serial, version, renewed, self._now())
+            kept = self._ledger.sealed(serial, version)
+            if kept is not None and not self._holds(serial, version, kept, so_pin):
+                raise EscrowDamaged(serial=serial, version=version, why="stored-differently")
+            for one in (sealed, renewed):
+                if not self._ledger.has_sealed(serial, version, one):
+                    self._ledger.add_sealed(serial, version, one, self._now())
         return renewed
+
+    def escrowed(self, serial: str) -> Escrowed:
+        """What the ledger holds for a token; changes nothing. Raises ``ReleaseRefused``."""
+        orders.check_serial(serial)
+        with self._ledger.write():
+            proven, unsettled = self._ledger.standing(serial)
+            return Escrowed(proven, unsettled, self._ledger.every_sealed(serial))
 
     # --- release ------------------------------------------------------------------------
     def release(self, order: ReleaseOrder) -> bytes:
@@ -193,21 +233,32 @@ class CustodianService:
         with hsm_failing_closed():
             return self._keys.hmac(message)
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
-        """Ed25519 over a tlog-checkpoint body; a log never shrinks and never forks.
+    def sign_checkpoint(self, body: bytes, proof: Sequence[bytes]) -> bytes:
+        """Ed25519 over a checkpoint body; a log never shrinks, never forks, and is signed now.
 
         Raises ``ReleaseRefused``.
         """
-        origin, size, root = checkpoints.parse(body)
+        try:
+            asked = checkpoints.parse(body)
+        except CheckpointRefused:
+            refuse("checkpoint-form")
+        if abs(asked.at - self._clock.now()) > CLOCK_LEEWAY:
+            refuse("checkpoint-time")
         with self._ledger.write():
-            last = self._ledger.checkpoint(origin)
-            if last is not None and size < last[0]:
+            size, root = self._ledger.checkpoint(asked.origin) or (0, merkle.EMPTY)
+            if asked.size < size:
                 refuse("checkpoint-size")
-            if last is not None and size == last[0] and root != last[1]:
+            if not merkle.verify_consistency(size, root, asked.size, asked.root, proof):
                 refuse("checkpoint-fork")
-            self._ledger.put_checkpoint(origin, size, root)
+            self._ledger.put_checkpoint(asked.origin, asked.size, asked.root)
         with hsm_failing_closed():
             return self._keys.sign(body)
+
+    def checkpoint_size(self, origin: str) -> int:
+        """The size of the newest checkpoint that was signed for this log; 0 before the first."""
+        with self._ledger.write():
+            last = self._ledger.checkpoint(origin)
+        return last[0] if last else 0
 
     def checkpoint_key(self) -> bytes:
         """The raw Ed25519 public key of ``sign_checkpoint``."""
@@ -244,8 +295,10 @@ class CustodianService:
         if use is None:
             if self._ledger.use_of_operation(order.operation_id) is not None:
                 refuse("operation-used")
+            if max(v for v, _ in order.candidates) < self._ledger.standing(order.token_serial)[0]:
+                refuse("superseded")
             orders.check_age(statement, now, self._policy.approval_age)
-        elif self._is_repeat(order, versions, use, at):
+        elif orders.is_repeat(order, versions, use, at):
             return
         if use is not None and use.releases >= self._policy.releases_per_approval:
             refuse("releases-per-approval")
@@ -257,40 +310,21 @@ class CustodianService:
         self._ledger.add_release(at)
         self._ledger.record_use(orders.use_of(order, versions, use, at))
 
-    @staticmethod
-    def _is_repeat(order: ReleaseOrder, versions: tuple[int, int], use: Use, at: int) -> bool:
-        """Whether a used approval's order is its last one again; False for a later epoch."""
-        if use.operation_id != order.operation_id:
-            refuse("approval-used")
-        if use.closed:
-            refuse("closed")
-        if (use.active_version, use.pending_version) != versions:
-            refuse("versions")
-        if at - use.first_at >= RECOVERY.total_seconds():
-            refuse("recovery-over")
-        if order.epoch > use.epoch:
-            return False
-        if order.epoch < use.epoch or orders.fingerprint(order) != use.fingerprint:
-            refuse("epoch")
-        return True
-
     def _sealed_order(self, order: ReleaseOrder) -> bytes:
         serial = order.token_serial
-        with self._ledger.write():
-            known = [
-                self._ledger.has_sealed(serial, v, blob)
-                for v, blob in (*order.candidates, order.pending)
-            ]
-            holder = self._ledger.holder(serial)
-        if not all(known):
-            refuse("sealed")
-        if holder != order.holder_uid:
-            refuse("holder")
         try:
             so_pins = tuple(self._open(serial, v, sealed) for v, sealed in order.candidates)
             following = self._open(serial, *order.pending)
         except SealBroken:
             refuse("sealed")
+        with self._ledger.write():
+            for version, blob in (*order.candidates, order.pending):
+                if not self._ledger.has_sealed(serial, version, blob):
+                    refuse("journal")
+            if self._ledger.is_corrected(serial, order.pending[0]):
+                refuse("pending")
+            if self._ledger.holder(serial) != order.holder_uid:
+                refuse("holder")
         context = order_context(order.job_id, order.epoch, order.nonce, serial)
         try:
             return hpke.seal_order(Order(so_pins, following), order.helper_key, context)

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, select
 from reset import ports
 from reset.db.approvals import SqlApprovals
 from reset.db.audit import SqlAuditLog
+from reset.db.checkpoints import SqlCheckpoints
 from reset.db.custody import SqlEscrow, SqlJobs, SqlOperations
 from reset.db.engine import make_engine, refusals
 from reset.db.limits import SqlThrottle, SqlTries
@@ -47,6 +48,7 @@ class SqlUnitOfWork:
         self.jobs: ports.Jobs = SqlJobs(connection)
         self.outbox: ports.Outbox = SqlOutbox(connection)
         self.audit: ports.AuditLog = audit
+        self.checkpoints: ports.Checkpoints = SqlCheckpoints(connection)
         self.sessions: ports.Sessions = SqlSessions(connection)
 
 

@@ -7,7 +7,7 @@ Rules:
    token", so that no race between nodes can make two.
 3. No table refers to ``people``: the directory may be elsewhere.
 4. ``number`` orders rows that were made in the same instant.
-5. ``escrow`` and ``audit_entries`` only grow.
+5. ``escrow``, ``audit_entries`` and ``checkpoints`` only grow.
 """
 
 from __future__ import annotations
@@ -349,6 +349,16 @@ audit_head = Table(
     Column("chain", LargeBinary, nullable=False),
     CheckConstraint("id = 1", name="single"),
     CheckConstraint("number >= 0 AND length(chain) = 32", name="chain"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("origin", PlainText, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", PlainText, nullable=False),
+    Column("proof", LargeBinary, nullable=False),
+    CheckConstraint("number > 0 AND length(proof) % 32 = 0", name="proof"),
 )
 
 sessions = Table(

@@ -1,12 +1,20 @@
-"""Reading and verifying the audit log, and signing checkpoints of it."""
+"""Reading, proving and verifying the audit log."""
 
 from __future__ import annotations
 
-from reset.core import audit, checkpoints
+import base64
+from collections.abc import Callable, Iterator, Sequence
+
+from reset.core import audit, checkpoints, merkle
 from reset.core.audit import Entry
+from reset.core.checkpoints import SIGNATURE, Checkpoint, SignedCheckpoint, VerifierKey
 from reset.core.identities import Person
-from reset.errors import Forbidden
+from reset.errors import AuditBroken, CheckpointRefused, Forbidden, NotFound
 from reset.flows.parts import Parts
+from reset.ports import UnitOfWork
+
+PAGE = 100
+_BATCH = 1_000
 
 
 class Auditing:
@@ -20,25 +28,74 @@ class Auditing:
         with self._parts.store.read() as uow:
             return uow.audit.newest(limit)
 
-    def verify(self) -> int:
-        """Verify the whole chain; the count of entries. Raises ``AuditBroken``."""
+    def key(self) -> VerifierKey:
+        """The key that signs checkpoints of this log. Raises ``Unavailable``."""
+        return VerifierKey(
+            self._parts.log_origin, SIGNATURE, self._parts.custodian.checkpoint_key()
+        )
+
+    def checkpoints(self, after: int) -> tuple[int, list[SignedCheckpoint]]:
+        """The number of the newest checkpoint, and at most ``PAGE`` after ``after``, in order."""
+        origin = self._parts.log_origin
         with self._parts.store.read() as uow:
-            return audit.verify(uow.audit.entries(), uow.audit.head())
+            newest = uow.checkpoints.newest(origin)
+            return newest.number if newest else 0, uow.checkpoints.after(origin, after, PAGE)
 
-    def checkpoint(self) -> str:
-        """A checkpoint of the verified log as a signed note (C2SP), to be kept elsewhere.
+    def verify(
+        self,
+        known: Sequence[Checkpoint] = (),
+        open_note: Callable[[str], Checkpoint] | None = None,
+    ) -> tuple[int, int]:
+        """Verify the whole chain against all checkpoints; the counts of entries and checkpoints.
 
-        Raises ``AuditBroken``, ``ReleaseRefused``, ``Unavailable``.
+        ``known``: checkpoints from elsewhere whose signatures were verified; ``open_note``
+        verifies the signatures of those in the database. Raises ``AuditBroken``.
         """
-        parts = self._parts
-        with parts.store.read() as uow:
-            audit.verify(uow.audit.entries(), uow.audit.head())
-            size, root = checkpoints.root(e.raw for e in uow.audit.entries())
-            _, chain = uow.audit.head()
-        origin = parts.public_url.removeprefix("https://") + "/audit"
-        text = checkpoints.body(origin, size, root, chain)
-        signature = parts.custodian.sign_checkpoint(text)
-        signed = checkpoints.note(origin, text, parts.custodian.checkpoint_key(), signature)
-        with parts.store.write() as uow:
-            uow.audit.append("checkpoint-signed", "console", {"size": size})
-        return signed
+        with self._parts.store.read() as uow:
+            kept = list(self._kept(uow, open_note))
+            entries = audit.verify(uow.audit.entries(), uow.audit.head(), [*known, *kept])
+        return entries, len(kept)
+
+    def _kept(
+        self, uow: UnitOfWork, open_note: Callable[[str], Checkpoint] | None
+    ) -> Iterator[Checkpoint]:
+        """The database's own checkpoints, each the follower of the one before."""
+        before: Checkpoint | None = None
+        while page := uow.checkpoints.after(
+            self._parts.log_origin, before.number if before else 0, _BATCH
+        ):
+            for row in page:
+                try:
+                    found = checkpoints.parse(checkpoints.body_of(row.note))
+                    if open_note:
+                        open_note(row.note)
+                    checkpoints.check_follows(before, found)
+                except CheckpointRefused as refused:
+                    why = f"checkpoint {row.number}: {refused.data['rule']}"
+                    raise AuditBroken(entry=before.size if before else 0, why=why) from None
+                yield found
+                before = found
+
+    def prove(self, number: int) -> dict[str, object]:
+        """Entry ``number`` with its RFC 6962 inclusion proof in the newest checkpoint.
+
+        Raises ``NotFound`` when no checkpoint covers it.
+        """
+        with self._parts.store.read() as uow:
+            newest = uow.checkpoints.newest(self._parts.log_origin)
+            size = checkpoints.parse(checkpoints.body_of(newest.note)).size if newest else 0
+            if newest is None or not 0 < number <= size:
+                raise NotFound
+            leaves, raw = [], b""
+            for entry in uow.audit.entries():
+                if entry.number > size:
+                    break
+                leaves.append(merkle.leaf_hash(entry.raw))
+                raw = entry.raw if entry.number == number else raw
+        proof = merkle.inclusion(number - 1, leaves)
+        return {
+            "entry": raw.decode(),
+            "number": number,
+            "proof": [base64.b64encode(node).decode() for node in proof],
+            "checkpoint": newest.note,
+        }

@@ -45,9 +45,11 @@ from reset.flows.recover import rounds_key
 from reset.flows.times import show
 from reset.ports import ReleaseOrder, UnitOfWork
 
-# causes of a refusal that pass by themselves or when the operator acts; any other sends the token
-# to the office
-_PASSING = frozenset({"releases-per-hour", "crl-stale", "crl-missing", "trust-store"})
+# causes of a refusal that pass by themselves or when the operator acts (escrow restore for the last
+# two); any other sends the token to the office
+_PASSING = frozenset(
+    {"releases-per-hour", "crl-stale", "crl-missing", "trust-store", "journal", "superseded"}
+)
 _NEXT = {"executing": "again", "ready": "again", "done": "done", "office": "office"}
 
 
@@ -123,6 +125,8 @@ class Custody:
             approval = uow.approvals.of_request(job.about)
             if request is None or approval is None:
                 raise RuntimeError("a request past its gate has an approval")
+            if uow.tokens.get(token.serial) != token:  # corrected or restored meanwhile
+                raise StateConflict(state=request.state, event="execute")
             try:
                 entitled(parts, uow, approval.approver_uid, request.uid)
             except (NoApprover, SelfApproval):

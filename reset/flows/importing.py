@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
@@ -12,26 +11,12 @@ from pathlib import PurePath
 from reset.core.identities import ROLES, Person, tidy_pid
 from reset.core.tokens import Token, tidy_serial
 from reset.errors import BadInput, CertificateRefused, ReleaseRefused
+from reset.flows.csv_rows import rows_of
 from reset.flows.parts import Parts
 
 PEOPLE = ("uid", "pid", "name", "mail", "supervisor", "representative", "roles", "password")
 TOKENS = ("serial", "holder", "label", "style", "certificate", "key_id", "so_pin")
 STYLES = frozenset({"so_init_pin"})
-
-
-def _rows(lines: Iterable[str], columns: tuple[str, ...]) -> list[dict[str, str]]:
-    reader = csv.DictReader(lines, strict=True)
-    rows = []
-    try:
-        if tuple(reader.fieldnames or ()) != columns:
-            raise BadInput(field="line 1", rule=f"the columns must be {','.join(columns)}")
-        for row in reader:
-            if None in row or None in row.values():
-                raise BadInput(field=f"line {reader.line_num}", rule=f"{len(columns)} columns")
-            rows.append({name: value.strip() for name, value in row.items()})
-    except csv.Error:
-        raise BadInput(field=f"line {reader.reader.line_num}", rule="is no CSV") from None
-    return rows
 
 
 class Importing:
@@ -50,7 +35,7 @@ class Importing:
         An empty password keeps the one on file. ``roles`` separated by blanks. Returns the count.
         Raises ``BadInput`` with the line; nothing is imported then.
         """
-        rows = _rows(lines, PEOPLE)
+        rows = rows_of(lines, PEOPLE)
         people = [(_person(row, line), row["password"]) for line, row in enumerate(rows, 2)]
         hashed = [(person, self._hash(word) if word else "") for person, word in people]
         with self._parts.store.write() as uow:
@@ -72,7 +57,7 @@ class Importing:
         custodian's import key, so no clear list ever stands on the server (S1.8, S1.9).
         Raises ``BadInput``, ``CertificateRefused``, ``ReleaseRefused``; nothing is imported then.
         """
-        rows = _rows(lines, TOKENS)
+        rows = rows_of(lines, TOKENS)
         checked = [self._token(row, line) for line, row in enumerate(rows, 2)]
         # only after every row is good: what the custodian once stored it never replaces
         ready = [self._sealed(*found, line) for line, found in enumerate(checked, 2)]

@@ -24,7 +24,8 @@ from reset.ports import (
 class Parts:
     """Ports and policy. ``public_url`` and ``certificate_url``: the addresses of the two sites,
     from the settings, never from a request (peer failure 21); ``mail_domains``: domains whose
-    mailboxes the PID opens, lower case."""
+    mailboxes the PID opens, lower case; ``log_number``: raised when a restored log goes on as a new
+    one."""
 
     policy: Policy
     clock: Clock
@@ -39,6 +40,13 @@ class Parts:
     public_url: str
     certificate_url: str
     mail_domains: frozenset[str]
+    log_number: int = 1
+
+    @property
+    def log_origin(self) -> str:
+        """The name of the audit log in its checkpoints."""
+        name = self.public_url.removeprefix("https://") + "/audit"
+        return name if self.log_number == 1 else f"{name}/{self.log_number}"
 
     def new_id(self) -> str:
         """32 random hex characters."""

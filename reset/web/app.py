@@ -37,7 +37,13 @@ __all__ = ["Flows", "WebSettings", "create_certificate_site", "create_public_sit
 
 def create_public_site(flows: Flows, settings: WebSettings, templates: Path, static: Path) -> Flask:
     """The site for everybody: password login, the holder's way to a new PIN, the helper's API."""
-    blueprints = (public.blueprint, recover.blueprint, helper_api.blueprint, health.blueprint)
+    blueprints = (
+        public.blueprint,
+        recover.blueprint,
+        helper_api.blueprint,
+        health.blueprint,
+        auditing.checkpoints_blueprint,
+    )
     return _create("public", flows, settings, (templates, static), blueprints)
 
 

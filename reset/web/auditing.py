@@ -1,16 +1,19 @@
-"""The newest entries of the audit log, for auditors."""
+"""The newest entries of the audit log, for auditors; its checkpoints, for any witness."""
 
 from __future__ import annotations
 
+import base64
 import json
 
-from flask import Blueprint, render_template
+from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
+from reset.errors import BadInput
 from reset.web.guards import guard
 from reset.web.site import flows, person
 
 blueprint = Blueprint("auditing", __name__)
+checkpoints_blueprint = Blueprint("checkpoints", __name__)
 
 
 @blueprint.get("/audit")
@@ -20,3 +23,18 @@ def newest() -> ResponseReturnValue:
     entries = flows().auditing.newest(person())
     shown = [(entry.number, json.loads(entry.raw), entry.chain.hex()) for entry in entries]
     return render_template("audit.html", entries=shown)
+
+
+@checkpoints_blueprint.get("/audit/checkpoints")
+@guard("open")
+def checkpoints() -> ResponseReturnValue:
+    """Signed checkpoints after number ``after`` with their consistency proofs: no entries."""
+    after = request.args.get("after", "0")
+    if not (after.isascii() and after.isdigit() and len(after) < 18):
+        raise BadInput(field="after", rule="a number")
+    newest, found = flows().auditing.checkpoints(int(after))
+    offered = [
+        {"note": one.note, "proof": [base64.b64encode(node).decode() for node in one.nodes()]}
+        for one in found
+    ]
+    return jsonify(newest=newest, checkpoints=offered)

@@ -243,6 +243,10 @@ WORDS: Mapping[str, Words] = {
         409, "This token's unlock code cannot be read",
         "The stored unlock code of this token is damaged. Your token was not changed.", _OFFICE,
     ),
+    "checkpoint-refused": Words(
+        500, "The audit log is not in order", "A checkpoint of the audit log does not fit.",
+        "Please tell the help desk; they call the auditors.",
+    ),
     "audit-broken": Words(
         500, "The service has stopped for safety", "Its log does not fit together.",
         "Please tell the help desk; nothing can be reset until it is cleared up.",

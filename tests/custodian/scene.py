@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import secrets
@@ -27,6 +26,8 @@ from pkcs11_driver.wire import STATEMENT_OID, Order, order_context
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.trust import TrustStore
 from reset.core.approvals import ACTION, DECISION, FORMAT, NOBODY, Statement, render
+from reset.core.checkpoints import Checkpoint
+from reset.core.merkle import Tree, consistency
 from reset.core.policy import Policy
 from reset.custodian.ledger import Ledger
 from reset.custodian.service import CustodianService
@@ -205,6 +206,12 @@ class Case:
         context = order_context(order.job_id, order.epoch, order.nonce, order.token_serial)
         return envelope.open_order(sealed, self.helper, context)
 
+    def corrected(self, so_pin: str, holder: str = HOLDER) -> tuple[int, bytes]:
+        """Replace it by another one."""
+        context = envelope.import_context(self.serial)
+        sealed = envelope.seal(so_pin.encode(), self.custodian.import_key(), context)
+        return self.custodian.correct(self.serial, sealed, holder)
+
     def imported(self, so_pin: str = SO_PIN, version: int = 1, **changes: bytes) -> bytes:
         """Store an SO PIN of the institution."""
         key = changes.get("key") or self.custodian.import_key()
@@ -241,7 +248,18 @@ def rule_of(call: Callable[[], object]) -> str:
     return str(refused.value.data["rule"])
 
 
-def body(size: int, root: bytes | None = None, origin: str = "log.invalid/a") -> bytes:
-    """The body of a checkpoint."""
-    root = root or size.to_bytes(32)
-    return f"{origin}\n{size}\n{base64.b64encode(root).decode()}\nat 2030-01-01\n".encode()
+LEAVES = [hashlib.sha256(bytes([n])).digest() for n in range(20)]
+
+
+def body(
+    size: int, root: bytes | None = None, origin: str = "log.invalid/a", at: datetime | None = None
+) -> bytes:
+    """The body of a checkpoint over the first of ``LEAVES``."""
+    root = root or Tree(LEAVES[:size]).root()
+    at = at or datetime.now(UTC)
+    return Checkpoint(origin, size, root, bytes(32), 1, at, bytes(32)).body()
+
+
+def proof(old: int, size: int) -> list[bytes]:
+    """That ``body(size)`` goes on where ``body(old)`` stopped."""
+    return consistency(Tree(LEAVES[:old]), LEAVES[old:size])

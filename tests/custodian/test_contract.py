@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +10,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from reset.errors import EscrowDamaged, ReleaseRefused
-from reset.ports import ReleaseOrder
+from reset.ports import Escrowed, ReleaseOrder
 from tests.custodian.conftest import Process
-from tests.custodian.scene import HOLDER, SO_PIN, Case, Institution, ShiftedClock, service
+from tests.custodian.scene import (
+    HOLDER,
+    SO_PIN,
+    Case,
+    Institution,
+    ShiftedClock,
+    body,
+    proof,
+    service,
+)
 
 
 @pytest.fixture(params=["direct", "socket"])
@@ -69,11 +77,35 @@ def test_escrow(token: Case) -> None:
             assert damaged.value.data == {"serial": serial, "version": version}
 
 
+def test_what_the_ledger_holds(token: Case) -> None:
+    assert token.custodian.escrowed(token.serial) == Escrowed(0, False, ())
+    one, order = token.imported(), token.order()
+    two = order.pending[1]
+    assert token.custodian.escrowed(token.serial) == Escrowed(0, False, ((1, one), (2, two)))
+    token.custodian.release(order)
+    assert token.custodian.escrowed(token.serial).unsettled
+    token.custodian.settle(token.operation, token.serial, True)
+    assert token.custodian.escrowed(token.serial) == Escrowed(2, False, ((1, one), (2, two)))
+    with pytest.raises(ReleaseRefused) as refused:
+        token.corrected("Another-SO-PIN")  # the token has one that nobody knows
+    assert refused.value.data == {"rule": "released"}
+
+
+def test_a_wrong_import_is_corrected(token: Case) -> None:
+    token.imported("A-wrong-SO-PIN")
+    assert token.corrected("A-right-SO-PIN")[0] == 2
+    with pytest.raises(ReleaseRefused) as refused:
+        token.custodian.store(token.serial, 2, None, HOLDER)
+    assert refused.value.data == {"rule": "corrected"}
+
+
 def test_keys(token: Case) -> None:
-    root = base64.b64encode(bytes(32)).decode()
-    body = f"log.invalid\n0\n{root}\n".encode()
-    key = token.custodian.checkpoint_key()
-    Ed25519PublicKey.from_public_bytes(key).verify(token.custodian.sign_checkpoint(body), body)
+    origin, key = f"{token.serial}.invalid", token.custodian.checkpoint_key()
+    for old, size in ((0, 3), (3, 8)):
+        text = body(size, origin=origin)
+        signature = token.custodian.sign_checkpoint(text, proof(old, size))
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
+        assert token.custodian.checkpoint_size(origin) == size
     assert token.custodian.hmac(b"m") == token.custodian.hmac(b"m") != token.custodian.hmac(b"n")
     assert len(token.custodian.import_key()) == 32
     assert token.custodian.health()["hsm"] == "ok"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from reset.core.merkle import Tree, consistency
 from reset.custodian.service import HMAC_ALARM, SO_PIN_ALPHABET, SO_PIN_LENGTH
-from tests.custodian.scene import HOLDER, SO_PIN, Case, body, rule_of
+from tests.custodian.scene import HOLDER, LEAVES, SO_PIN, Case, body, proof, rule_of
 
 
 # --- escrow -----------------------------------------------------------------------------
@@ -80,12 +82,36 @@ def test_many_hmac_calls_raise_an_alarm(case: Case, caplog: pytest.LogCaptureFix
 
 
 def test_checkpoints_neither_shrink_nor_fork(case: Case) -> None:
-    sign = case.custodian.sign_checkpoint
-    assert sign(body(5)) == sign(body(5))
-    sign(body(9))
-    sign(body(1, origin="log.invalid/b"))
-    assert rule_of(lambda: sign(body(8))) == "checkpoint-size"
-    assert rule_of(lambda: sign(body(9, secrets.token_bytes(32)))) == "checkpoint-fork"
+    sign, size = case.custodian.sign_checkpoint, case.custodian.checkpoint_size
+    five = body(5)
+    assert size("log.invalid/a") == 0
+    assert sign(five, []) == sign(five, [])
+    assert size("log.invalid/a") == 5
+    assert rule_of(lambda: sign(body(9), [])) == "checkpoint-fork"
+    assert rule_of(lambda: sign(body(9), proof(4, 9))) == "checkpoint-fork"
+    sign(body(9), proof(5, 9))
+    sign(body(1, origin="log.invalid/b"), [])
+    assert rule_of(lambda: sign(body(8), proof(8, 9))) == "checkpoint-size"
+    assert rule_of(lambda: sign(body(9, secrets.token_bytes(32)), [])) == "checkpoint-fork"
+    assert (size("log.invalid/a"), size("log.invalid/b"), size("log.invalid")) == (9, 1, 0)
+
+
+def test_a_rewritten_log_is_not_signed_however_long_it_has_grown(case: Case) -> None:
+    """Whoever rewrites the whole chain and lets it grow cannot show that it is the same log."""
+    case.custodian.sign_checkpoint(body(5), [])
+    forged = [secrets.token_bytes(32), *LEAVES[1:]]
+    way = consistency(Tree(forged[:5]), forged[5:12])
+    assert rule_of(
+        lambda: case.custodian.sign_checkpoint(body(12, Tree(forged[:12]).root()), way)
+    ) == "checkpoint-fork"  # fmt: skip
+
+
+def test_nothing_is_signed_for_another_time(case: Case) -> None:
+    for shift in (timedelta(minutes=6), timedelta(minutes=-6)):
+        late = body(1, at=case.clock.now() + shift)
+        assert rule_of(lambda late=late: case.custodian.sign_checkpoint(late, [])) == (
+            "checkpoint-time"
+        )
 
 
 @pytest.mark.parametrize(
@@ -101,9 +127,11 @@ def test_checkpoints_neither_shrink_nor_fork(case: Case) -> None:
         body(1).replace(b"\n1\n", b"\n-1\n"),
         body(1).replace(b"\n1\n", "\n١\n".encode()),
         body(1).replace(b"\n1\n", b"\n1\r\n"),
-        body(1).replace(b"E=", b"F="),
-        body(1).replace(b"AAAA", b"", 1),
-        body(1) + b"x\n" * 17,
+        body(1).replace(b"=\nchain", b"\nchain"),
+        body(1).replace(b"number 1", b"number 0"),
+        body(1).replace(b"previous ", b"before "),
+        body(1).replace(b"\n1\n", b"\n1\nx\n"),
+        body(1) + b"x\n",
         body(1) + b"x" * 4096 + b"\n",
         b"\xff" + body(1),
         b"log.invalid/a\n1\n",
@@ -111,4 +139,4 @@ def test_checkpoints_neither_shrink_nor_fork(case: Case) -> None:
     ],
 )
 def test_nothing_but_a_checkpoint_is_signed(case: Case, raw: bytes) -> None:
-    assert rule_of(lambda: case.custodian.sign_checkpoint(raw)) == "checkpoint-form"
+    assert rule_of(lambda: case.custodian.sign_checkpoint(raw, [])) == "checkpoint-form"

@@ -90,6 +90,26 @@ def test_nobody_plants_the_next_so_pin(case: Case) -> None:
     assert case.custodian.release(case.order(candidates=(one,), pending=two))
 
 
+def test_nobody_plants_it_as_a_correction(case: Case) -> None:
+    """A version that came from outside is in force or nothing: no reset ever sets it."""
+    case.imported(version=1)
+    assert rule_of(lambda: case.corrected("Planted-SO-PIN", OTHER)) == "holder"
+    version, planted = case.corrected("Planted-SO-PIN")
+    one = (1, case.custodian.store(case.serial, 1, None, HOLDER))
+    order = case.order  # makes version 2, which is refused now
+    assert rule_of(order) == "corrected"
+    case.approve()
+    helper = case.helper.public_key().public_bytes_raw()
+    asked = ReleaseOrder(
+        case.operation, "job-1", 1, "nonce-1", case.serial, HOLDER, (one,), (version, planted),
+        helper, *case.approval,
+    )  # fmt: skip
+    assert refused(case, asked) == "pending"
+    for number in range(4):
+        case.corrected(f"Guess-{number}")
+    assert rule_of(lambda: case.corrected("Guess-9")) == "corrections"
+
+
 def test_a_token_belongs_to_one_holder(case: Case) -> None:
     """The custodian keeps the holder itself: the caller's word does not count (promise 2)."""
     case.order()
@@ -276,10 +296,14 @@ def test_a_late_settle_credits_no_other_operation(case: Case) -> None:
     case.custodian.release(case.order())
     case.custodian.settle(case.operation, case.serial, True)
     following = Case(case.custodian, case.institution, case.clock, serial=case.serial)
+    two, three = pair(case, 2), pair(case, 3)
     for epoch in (1, 2, 3, 4):
-        case.custodian.release(following.order(epoch))
+        candidates = (two,) if epoch == 1 else (three, two)
+        order = following.order(epoch, candidates=candidates, pending=three)
+        case.custodian.release(order)
     case.custodian.settle(case.operation, case.serial, True)
-    assert refused(case, following.order(5)) == "so-tries"
+    fifth = following.order(5, candidates=(three, two), pending=three)
+    assert refused(case, fifth) == "so-tries"
 
 
 # --- what it stands on ------------------------------------------------------------------
@@ -300,7 +324,7 @@ def test_a_dead_hsm_fails_closed(case: Case, monkeypatch: pytest.MonkeyPatch) ->
         lambda: case.custodian.hmac(b"m"),
         lambda: case.custodian.check(case.serial, *order.pending),
         lambda: case.custodian.rewrap(case.serial, *order.pending),
-        lambda: case.custodian.sign_checkpoint(body(1)),
+        lambda: case.custodian.sign_checkpoint(body(1), []),
         case.custodian.checkpoint_key,
         case.custodian.health,
     ]
@@ -348,3 +372,53 @@ def test_no_so_pin_in_any_refusal(case: Case) -> None:
         SO_PIN not in repr(e) + str(e) + repr(e.data) and e.__cause__ is None for e in errors
     )
     assert SO_PIN not in repr(order)
+
+
+# --- old backups ------------------------------------------------------------------------
+def test_a_database_of_yesterday_spends_no_try(case: Case) -> None:
+    """It offers an SO PIN that was replaced since: refused before the token sees it."""
+    case.custodian.release(case.order())
+    case.custodian.settle(case.operation, case.serial, True)
+    later = Case(case.custodian, case.institution, case.clock, serial=case.serial)
+    assert refused(later, later.order()) == "superseded"
+    # the second order of that operation offers the pending version first, which is the one in force
+    opened = later.opened(case.custodian.release(later.order(2)), later.order(2))
+    assert len(opened.candidates) == 2
+
+
+def test_a_ledger_of_yesterday_releases_nothing_newer(case: Case, tmp_path: Path) -> None:
+    """Until it has learned what it lacks; what it never made it never learns."""
+    order = case.order()
+    custodian, ledger = service(tmp_path / "old", case.institution, case.clock)
+    old = Case(custodian, case.institution, case.clock, serial=case.serial)
+    old.approval = case.approval
+    with pytest.raises(ReleaseRefused) as told:
+        custodian.release(order)
+    assert told.value.data == {"rule": "journal"}
+    for version, sealed in (*order.candidates, order.pending):
+        assert custodian.rewrap(case.serial, version, sealed) == sealed
+    assert rule_of(lambda: custodian.release(order)) == "holder"
+    custodian.store(case.serial, 1, None, HOLDER)
+    assert custodian.release(order)
+    custodian.store(case.serial, 3, None, HOLDER)
+    with pytest.raises(EscrowDamaged) as damaged:
+        custodian.rewrap(case.serial, 3, case.custodian.store(case.serial, 3, None, HOLDER))
+    assert damaged.value.data["why"] == "stored-differently"
+    ledger.close()
+
+
+def test_rewrapped_between_two_tries(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order under the old key and under the new one is the same order and counts once."""
+    order = case.order()
+    case.custodian.release(order)
+    assert isinstance(case.custodian, CustodianService)
+    monkeypatch.setattr(case.custodian._keys, "is_newest", lambda sealed: False)
+    active, pending = (
+        (version, case.custodian.rewrap(case.serial, version, sealed))
+        for version, sealed in (*order.candidates, order.pending)
+    )
+    assert active not in order.candidates
+    renewed = case.order(candidates=(active,), pending=pending)
+    for one in (renewed, order, renewed) * 4:
+        assert case.opened(case.custodian.release(one), one).candidates
+    assert case.custodian.health()["releases-last-hour"] == "1"

@@ -18,7 +18,16 @@ from sqlalchemy import Connection, Engine, inspect, text
 import reset
 from pkcs11_driver import wire
 from reset import ports
-from reset.core import approvals, assurance, audit, codes, custody, identities, profile
+from reset.core import (
+    approvals,
+    assurance,
+    audit,
+    checkpoints,
+    codes,
+    custody,
+    identities,
+    profile,
+)
 from reset.core import requests as core_requests
 from reset.core import tokens as core_tokens
 from reset.db import migrate, tables
@@ -80,6 +89,7 @@ def test_every_field_of_the_core_has_a_column() -> None:
         approvals.Delegation: tables.delegations,
         assurance.Proof: tables.proofs,
         audit.Entry: tables.audit_entries,
+        checkpoints.SignedCheckpoint: tables.checkpoints,
         codes.MailCode: tables.mail_codes,
         custody.Operation: tables.operations,
         identities.Person: tables.people,

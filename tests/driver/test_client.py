@@ -13,6 +13,7 @@ from pkcs11_driver.helper.client import (
     AnswerGarbled,
     CertificateRefused,
     Client,
+    ProtocolDiffers,
     ServiceRefused,
     ServiceUnreachable,
 )
@@ -213,3 +214,19 @@ def test_but_not_for_ever_and_never_for_a_claim(tmp_path: Path) -> None:
         with pytest.raises(ServiceUnreachable):
             ours.report(CLAIMED, REPORT)
         assert (len(service.asked), len(pauses)) == (5, 3)
+
+
+@pytest.mark.parametrize(("theirs", "words"), [("0", "too old"), ("", "too old"), ("2", "newer")])
+def test_another_protocol_is_refused(tmp_path: Path, theirs: str, words: str) -> None:
+    answer = Answer({**wire.to_json(CLAIMED), "protocol": theirs})
+    with serve(tmp_path, always(answer)) as service:
+        ours, _ = client(service.url, service.ca)
+        with pytest.raises(ProtocolDiffers, match=words):
+            ours.claim(CLAIM)
+
+
+def test_a_service_that_does_not_name_its_protocol_speaks_the_first(tmp_path: Path) -> None:
+    body = {k: v for k, v in wire.to_json(CLAIMED).items() if k != "protocol"}
+    with serve(tmp_path, always(Answer(body))) as service:
+        ours, _ = client(service.url, service.ca)
+        assert ours.claim(CLAIM).protocol == "1"

@@ -32,6 +32,8 @@ GONE = {
 REFUSED = {"PinInvalid", "PinLenRange", "PinTooWeak"}
 ONE_OF_EACH: tuple[DriverError, ...] = (
     errors.ModuleNotLoadable("token.so", "no such file"),
+    errors.ModuleCrashed("token.so", "so-login", "SIGSEGV"),
+    errors.ModuleHangs("token.so", "so-login", 60),
     errors.TokenNotFound("A1", ["B2", "C3"]),
     errors.TokenNotFound("A1", []),
     errors.TokenAmbiguous("A1", [1, 2]),

@@ -160,6 +160,21 @@ class TestReset:
         assert office.reports[0].outcome == "untouched"
         assert tries_left(holder.made) == (10, 15)
 
+    def test_an_order_of_an_earlier_attempt(self, holder: Holder, tmp_path: Path) -> None:
+        """The order is bound to epoch and nonce: what was sealed before does not open again."""
+
+        class Replayed(Office):
+            def release(self, body: object) -> object:
+                said = wire.from_json(wire.Release, body)
+                earlier = wire.Release("00" * 16, said.token)
+                return super().release(wire.to_json(earlier))
+
+        office = Replayed(holder.made.serial, next="again")
+        ran = job(holder, office, tmp_path, NEW_PIN, NEW_PIN)
+        assert "order could not be used" in ran.reason
+        assert office.reports[0].outcome == "untouched"
+        assert tries_left(holder.made) == (10, 15)
+
     def test_so_pins_that_do_not_fit(self, holder: Holder, tmp_path: Path) -> None:
         order = wire.Order((OTHER_SO_PIN,), NEXT_SO_PIN)
         office = Office(holder.made.serial, order=order, next="office")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from pkcs11_driver import styles
-from pkcs11_driver.errors import StyleUnsupported
+from pkcs11_driver.errors import PinRefused, StyleUnsupported
+
+
+def token(manufacturer: str, model: str = "") -> Any:
+    return SimpleNamespace(manufacturer_id=manufacturer, model=model)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,50 @@ def test_families(manufacturer: str, model: str, style: str) -> None:
     assert styles.style_of(manufacturer, model) == style
 
 
-def test_a_named_style_without_an_adapter_is_refused() -> None:
-    assert styles.adapter(styles.SO_INIT_PIN).name == "so_init_pin"
+@pytest.mark.parametrize("style", ["so_init_pin", "puk_set_pin", "context_set_pin"])
+def test_every_style_has_its_adapter(style: str) -> None:
+    assert styles.adapter(style).name == style
+
+
+def test_an_unknown_style_is_refused() -> None:
     with pytest.raises(StyleUnsupported):
-        styles.adapter(styles.PUK_SET_PIN)
+        styles.adapter("never-heard-of")
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "style"),
+    [
+        ("SoftHSM project", "puk_set_pin"),
+        ("SafeNet, Inc.", "context_set_pin"),
+        ("Yubico", "so_init_pin"),
+        ("Yubico", "context_set_pin"),
+        ("piv_II", "so_init_pin"),
+    ],
+)
+def test_a_style_that_contradicts_the_family_is_refused(manufacturer: str, style: str) -> None:
+    with pytest.raises(StyleUnsupported):
+        styles.fitting(style, token(manufacturer), ["12345678"], "12345678")
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "style"),
+    [("piv_II", "puk_set_pin"), ("piv_II", "context_set_pin"), ("Somebody", "puk_set_pin")],
+)
+def test_a_secret_that_cannot_be_rotated_is_not_used_for_a_rotation(
+    manufacturer: str, style: str
+) -> None:
+    with pytest.raises(StyleUnsupported):
+        styles.fitting(style, token(manufacturer), ["12345678"], "87654321")
+    assert styles.fitting(style, token(manufacturer), ["12345678"], "12345678").name == style
+
+
+@pytest.mark.parametrize("puk", ["12345", "123456789", "ÄÖÜÄÖ"])
+def test_a_puk_that_the_card_cannot_take_is_refused_before_anything(puk: str) -> None:
+    with pytest.raises(PinRefused):
+        styles.fitting("puk_set_pin", token("Yubico"), ["12345678"], puk)
+
+
+def test_the_puk_of_a_yubikey_is_told_apart_by_prefixes() -> None:
+    assert styles.fitting("puk_set_pin", token("Yubico"), ["12345678"], "87654321") == (
+        styles.PukSetPin(prefixes=True)
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,12 +63,30 @@ def world(institute: Institute, memo: Memo, seeded: Place, tmp_path: Path) -> It
     made.close()
 
 
+def keep_ledger(process: Process, copy: Path) -> None:
+    """Copy the custodian's ledger; SQLite's own backup, so it may run meanwhile."""
+    own = process.directory / "own" / "ledger.db"
+    with closing(sqlite3.connect(own)) as ledger, closing(sqlite3.connect(copy)) as kept:
+        ledger.backup(kept)
+
+
+def put_ledger(process: Process, copy: Path) -> None:
+    """Start the custodian anew with this ledger: it must be as old as the database."""
+    process.stop()
+    for file in (process.directory / "own").iterdir():
+        file.unlink()
+    shutil.copy(copy, process.directory / "own" / "ledger.db")
+    (process.directory / "own" / "ledger.db").chmod(0o600)
+    process.start()
+
+
 @pytest.fixture(scope="session")
 def custodian_process(institute: Institute) -> Iterator[Process]:
     """A custodian in a process of its own, with a SoftHSM."""
     authority = Authority.load(institute.directory)
     process = make_process(Institution(authority, institute.members))
     process.start()
+    keep_ledger(process, process.directory / "fresh.db")
     yield process
     process.stop()
     shutil.rmtree(process.directory)
@@ -84,6 +104,7 @@ def busy_places(
 
     def fill(dialect: str) -> Place:
         directory = tmp_path_factory.mktemp("busy")
+        put_ledger(custodian_process, custodian_process.directory / "fresh.db")
         url = f"sqlite:///{directory}/reset.db"
         if dialect == "sqlite":
             shutil.copy(request.getfixturevalue("sqlite_template"), directory / "reset.db")
@@ -93,6 +114,7 @@ def busy_places(
         world = World(institute, Place(directory, url, None), custodian=custodian_process.client())
         world.seed()
         world.close()
+        keep_ledger(custodian_process, directory / "ledger.db")
         engine = make_engine(url)
         with engine.begin() as connection:
             connection.execute(delete(mail_codes))  # each test has the hour's sends for itself
@@ -126,6 +148,7 @@ def busy_world(
             connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE flows_seed'))
         server.dispose()
         url = make_url(seed.url).set(database=name).render_as_string(hide_password=False)
+    put_ledger(custodian_process, seed.directory / "ledger.db")
     made = World(
         institute, seed.copy(tmp_path / "world", url), custodian=custodian_process.client()
     )

@@ -75,14 +75,14 @@ PEOPLE_ROWS = {
 }
 ANSWERS = {
     HOLDER: {
-        "first-phone": "739 204",
+        "first-phone": "extension 739 204",
         "childhood-street": "Rue du Phénix",
         "first-flight": "Tromsø harbour",
         "first-employer": "Okonkwo-Brandt",
         "teacher-nickname": "Thunder Owl",
     },
     SECOND: {
-        "first-phone": "118 463",
+        "first-phone": "extension 118 463",
         "childhood-street": "Kestrel Mews",
         "first-flight": "Valparaiso",
         "first-employer": "Wiśniewska",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from pkcs11_driver.helper import link
 from tests.web.world import ANSWERS, PEOPLE, QUESTIONS, RECOVERY, Visitor, World
 
 
@@ -156,6 +159,8 @@ def test_the_pairing_code_for_signing(world: World) -> None:
     page = bob.get(f"{where}/helper").text
     assert "token-helper" in page
     assert "--server https://public.test" in page
+    (address,) = re.findall(r'href="(token-reset:[^"]+)"', page)
+    assert link.parse(html.unescape(address), "https://public.test").code
 
 
 # --- delegations ---------------------------------------------------------------------

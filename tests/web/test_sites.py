@@ -36,6 +36,7 @@ INVENTORY = {
         "GET /healthz": "open",
         "GET /readyz": "open",
         "GET /metrics": "metrics",
+        "GET /audit/checkpoints": "open",
     },
     "certificate": {
         "GET /static/<path:filename>": "open",

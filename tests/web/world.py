@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
 from reset.flows.sessions import Sessions
-from reset.ports import ReleaseOrder
+from reset.ports import Escrowed, ReleaseOrder
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +152,10 @@ class Vault:
         self._answer()
         return f"sealed {serial} {version}".encode()
 
+    def correct(self, serial: str, envelope: bytes, holder_uid: str) -> tuple[int, bytes]:
+        self._answer()
+        return 2, b"corrected"
+
     def release(self, order: ReleaseOrder) -> bytes:
         self._answer()
         return b"order for the helper"
@@ -169,8 +173,14 @@ class Vault:
     def rewrap(self, serial: str, version: int, sealed: bytes) -> bytes:
         return sealed
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
+    def escrowed(self, serial: str) -> Escrowed:
+        return Escrowed(0, False, ())
+
+    def sign_checkpoint(self, body: bytes, proof: Sequence[bytes]) -> bytes:
         return bytes(64)
+
+    def checkpoint_size(self, origin: str) -> int:
+        return 0
 
     def checkpoint_key(self) -> bytes:
         return bytes(32)

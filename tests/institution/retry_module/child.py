@@ -231,6 +231,16 @@ def carry_out(job: Job) -> None:
         module.must("C_Finalize", None)
 
 
+def token_of(job: Job) -> Any:
+    """Returns: the token of a job. An empty slot may show the same serial."""
+    import pkcs11
+
+    (token,) = pkcs11.lib(job["module"]).get_tokens(
+        token_serial=job["serial"].encode(), token_flags=pkcs11.TokenFlag.TOKEN_INITIALIZED
+    )
+    return token
+
+
 def make_key(job: Job) -> str:
     """Generate a key pair on the token. Returns: the public key, SPKI DER in hex."""
     import pkcs11
@@ -244,7 +254,7 @@ def make_key(job: Job) -> str:
         pkcs11.Attribute.EXTRACTABLE: False,
     }
     names = {"id": bytes.fromhex(job["key_id"]), "label": job["label"], "store": True}
-    (token,) = pkcs11.lib(job["module"]).get_tokens(token_serial=job["serial"].encode())
+    token = token_of(job)
     with token.open(rw=True, user_pin=job["user_pin"]) as session:
         if job["kind"] == "p256":
             curve = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
@@ -268,7 +278,7 @@ def store_certificate(job: Job) -> str:
     attributes[pkcs11.Attribute.LABEL] = job["label"]
     attributes[pkcs11.Attribute.TOKEN] = True
     attributes[pkcs11.Attribute.PRIVATE] = False  # readable without a login, as on a real token
-    (token,) = pkcs11.lib(job["module"]).get_tokens(token_serial=job["serial"].encode())
+    token = token_of(job)
     with token.open(rw=True, user_pin=job["user_pin"]) as session:
         session.create_object(attributes)
     return ""

@@ -1,0 +1,182 @@
+"""``token-helper doctor``: what is there, what is wrong, and how to mend it.
+
+Each finding is a line that begins with ``ok``, ``!!`` (wrong) or ``--`` (worth knowing); a wrong
+one is followed by what to do. Nothing is changed and no PIN is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pkcs11_driver import wire
+from pkcs11_driver.errors import DriverError
+from pkcs11_driver.helper import known, modules, proxy
+from pkcs11_driver.helper.client import Client, ServiceError
+from pkcs11_driver.helper.dialogue import readable
+from pkcs11_driver.helper.job import version
+from pkcs11_driver.helper.language import of_error, say
+from pkcs11_driver.operations import detect_style
+from pkcs11_driver.styles import SO_INIT_PIN
+
+PCSCD = Path("/run/pcscd/pcscd.comm")
+USB = Path("/sys/bus/usb/devices")
+_SMART_CARD_CLASS = "0b"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``text`` is one line; ``mend`` what to do, empty when all is well; ``works``: token software
+    that does."""
+
+    state: typing.Literal["ok", "!!", "--"]
+    text: str
+    mend: str = ""
+    works: bool = False
+
+
+def examine(named: Sequence[str], server: str, ca: str | None) -> Iterator[Finding]:
+    """All findings, one after the other as they are found."""
+    yield Finding("--", f"token-helper {version()}, {say('protocol')} {wire.PROTOCOL}")
+    yield window()
+    if sys.platform == "linux":
+        yield from readers()
+        yield pcscd()
+    elif sys.platform == "win32":
+        yield _windows_service()
+    asked = modules.to_ask(named)
+    if not asked:
+        yield Finding(
+            "!!",
+            say("No token software is found."),
+            say("Install your token's software, or name its file with --module."),
+        )
+    makers = {path: maker for maker, path in known.installed()}
+    for module in asked:
+        yield from of_module(module, makers.get(module, ""))
+    if server:
+        yield of_service(server, ca)
+
+
+def window() -> Finding:
+    """Whether there can be a window."""
+    try:
+        import tkinter  # noqa: F401
+    except ImportError:
+        return Finding("--", say("No windows (Tk): install python3-tk for the window."))
+    return Finding("ok", say("The window can be used (Tk)."))
+
+
+def readers(devices: Path = USB) -> Iterator[Finding]:
+    """Smart card readers and USB tokens that the kernel sees."""
+    seen = False
+    for place in sorted(devices.glob("*/bInterfaceClass")):
+        if _read(place) == _SMART_CARD_CLASS:
+            device = place.parent.parent / place.parent.name.partition(":")[0]
+            device = device if device.is_dir() else place.parent
+            name = f"{_read(device / 'manufacturer')} {_read(device / 'product')}".strip()
+            seen = True
+            yield Finding("ok", say("Reader or token: {name}", name=readable(name) or "USB"))
+    if not seen:
+        yield Finding("--", say("No USB reader or token is seen. Is it plugged in?"))
+
+
+def pcscd(place: Path = PCSCD) -> Finding:
+    """The smart card service, which most modules need."""
+    if not place.exists():
+        return Finding(
+            "!!",
+            say("The smart card service pcscd does not run."),
+            say("sudo apt-get install pcscd; sudo systemctl enable --now pcscd.socket"),
+        )
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(3)
+        try:
+            connection.connect(str(place))
+        except PermissionError:
+            return Finding(
+                "!!",
+                say("You may not use the smart card service pcscd."),
+                say("Log in at the computer itself, or let an administrator allow it (polkit)."),
+            )
+        except OSError as error:
+            return Finding(
+                "!!",
+                say("The smart card service pcscd does not answer ({reason}).", reason=error),
+                say("sudo systemctl restart pcscd.socket pcscd"),
+            )
+    return Finding("ok", say("The smart card service pcscd answers."))
+
+
+def _windows_service() -> Finding:
+    done = subprocess.run(
+        [r"C:\Windows\System32\sc.exe", "query", "SCardSvr"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "RUNNING" in done.stdout:
+        return Finding("ok", say("The smart card service of Windows runs."))
+    return Finding(
+        "!!",
+        say("The smart card service of Windows does not run."),
+        say("Plug the token in; if that does not help: sc start SCardSvr as an administrator."),
+    )
+
+
+def of_module(module: str, maker: str) -> Iterator[Finding]:
+    """Whether the module works, and its tokens."""
+    if os.path.isfile(module) and not os.access(module, os.R_OK):
+        yield Finding(
+            "!!",
+            say("{module}: you may not read this file", module=module),
+            say("Let an administrator make it readable for everybody."),
+        )
+        return
+    line, good = modules.examine(module)
+    of = f" ({maker})" if maker else ""
+    mend = say("Install the token's software again, for this kind of computer.")
+    if not good:
+        yield Finding("!!", line + of, mend)
+        return
+    yield Finding("ok", line + of, works=True)
+    yield from _tokens(module)
+
+
+def _tokens(module: str) -> Iterator[Finding]:
+    try:
+        for token in modules.tokens([module]):
+            style = detect_style(token.module, token.serial)
+            told = f"{readable(modules.describe(token))}: "
+            if style == SO_INIT_PIN:
+                yield Finding("ok", told + say("can be reset ({style})", style=style))
+            else:
+                office = say("Go to the registration office with it.")
+                yield Finding("!!", told + say("cannot be reset ({style})", style=style), office)
+    except DriverError as error:
+        yield Finding("!!", module, of_error(error))
+
+
+def of_service(server: str, ca: str | None) -> Finding:
+    """Whether the service answers over verified TLS and speaks this protocol; no code is spent."""
+    try:
+        client = Client(server, ca)
+        client.check()
+        over = proxy.for_host(client.host.partition(":")[0])
+    except (ServiceError, ValueError) as error:
+        return Finding("!!", str(error), say("Check the address, the network and the proxy."))
+    way = say("over the proxy {host}", host=over.host) if over else say("directly")
+    return Finding("ok", say("The service {server} answers, {way}.", server=server, way=way))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""

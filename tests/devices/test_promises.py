@@ -1,0 +1,152 @@
+"""What the driver promises, on every module that is there. The first line of each test is a row of
+docs/tokens.md."""
+
+from __future__ import annotations
+
+import pytest
+
+from pkcs11_driver import errors, isolated, operations
+from pkcs11_driver.operations import Receipt
+from tests.devices.card import padded
+from tests.devices.providers import Device
+from tests.driver.conftest import verify
+from tests.institution.tokens import act
+
+CHALLENGE = b"challenge of the service"
+
+
+def reset(device: Device, **changed: object) -> Receipt:
+    _, so_pin, new_pin, next_so_pin, _ = device.pins
+    usual = {
+        "style": device.style,
+        "candidates": (so_pin,),
+        "next_so_pin": next_so_pin if device.rotates else so_pin,
+        "new_user_pin": new_pin,
+        "challenge": CHALLENGE,
+    }
+    return isolated.reset_user_pin(*device.at, **{**usual, **changed})  # type: ignore[arg-type]
+
+
+def user_says(device: Device, *pins: str) -> list[str]:
+    return act(device.made, *(("login", "user", pin) for pin in pins))
+
+
+def so_says(device: Device, so_pin: str) -> str:
+    if device.card is not None:
+        fits = device.card.puk.value == padded(so_pin)
+        return "CKR_OK" if fits else "CKR_PIN_INCORRECT"
+    return act(device.made, ("login", "so", so_pin))[0]
+
+
+def block(device: Device) -> None:
+    wrong = device.pins[4]
+    said = user_says(device, *[wrong] * (device.user_tries + 1))
+    assert said[-1] == "CKR_PIN_LOCKED", said
+
+
+def test_list(device: Device) -> None:
+    """Token, serial and certificate are shown"""
+    (token,) = isolated.list_tokens(device.at[0])
+    assert token.serial == device.made.serial
+    assert device.certificate in [der for _, der in token.certificates]
+    assert isolated.detect_style(*device.at) == device.style
+
+
+def test_reset(device: Device) -> None:
+    """Reset: PIN set, proven by a signature, SO secret as ordered"""
+    _, so_pin, new_pin, next_so_pin, _ = device.pins
+    if device.user_tries:
+        block(device)
+    receipt = reset(device)
+    assert operations.outcome(receipt) == "done", receipt
+    assert (receipt.so_pin_in_force, receipt.error) == ("next", None)
+    verify(device.certificate, receipt.signature, CHALLENGE)
+    assert user_says(device, new_pin) == ["CKR_OK"]
+    if device.rotates:
+        assert so_says(device, next_so_pin) == "CKR_OK"
+        assert so_says(device, so_pin) == "CKR_PIN_INCORRECT"
+
+
+def test_lockout(device: Device) -> None:
+    """Wrong user PINs block the token, and it is told as blocked"""
+    if not device.user_tries:
+        pytest.xfail("the lockout is the machine's, the SO is locked with the user")
+    block(device)
+    with pytest.raises(errors.PinLocked) as locked:
+        isolated.sign(*device.at, user_pin=device.pins[0], data=b"x")
+    assert locked.value.data == {"which": "user"}
+
+
+def test_wrong_so_pin(device: Device) -> None:
+    """A wrong SO secret: refused as such, nothing changed"""
+    user_pin, _, _, _, wrong = device.pins
+    with pytest.raises(errors.PinIncorrect) as refused:
+        reset(device, candidates=(wrong,), **({} if device.rotates else {"next_so_pin": wrong}))
+    assert refused.value.data == {"which": "so", "candidate": 0}
+    assert user_says(device, user_pin) == ["CKR_OK"]
+
+
+def test_second_candidate(device: Device) -> None:
+    """The second of two SO secrets fits"""
+    _, so_pin, _, next_so_pin, _ = device.pins
+    if not device.rotates:
+        pytest.xfail("refused before anything changed: the SO secret cannot be rotated")
+    receipt = reset(device, candidates=(next_so_pin, so_pin))
+    assert operations.outcome(receipt) == "done", receipt
+    assert receipt.steps[:2] == ("so-pin-incorrect", "so-login")
+
+
+def test_again(device: Device) -> None:
+    """Resumed where the SO secret was already changed"""
+    _, so_pin, new_pin, next_so_pin, _ = device.pins
+    if not device.rotates:
+        pytest.xfail("refused before anything changed: the SO secret cannot be rotated")
+    reset(device)
+    receipt = reset(device, candidates=(next_so_pin, so_pin))
+    assert operations.outcome(receipt) == "done", receipt
+    assert "so-pin-set" not in receipt.steps
+    assert user_says(device, new_pin) == ["CKR_OK"]
+
+
+def test_so_lockout(device: Device) -> None:
+    """A locked SO secret is told as locked"""
+    if not device.so_tries:
+        pytest.xfail("not tried: it would lock the machine, or a real token for good")
+    wrong = device.pins[4]
+    prefixes = ("puk:", "pin:") if device.rotates else ("", "")
+    guess = ("set_pin", prefixes[0] + wrong, prefixes[1] + device.pins[2])
+    for _ in range(device.so_tries):
+        act(device.made, ("login", "so", wrong) if device.style == "so_init_pin" else guess)
+    with pytest.raises(errors.PinLocked) as locked:
+        reset(device)
+    assert locked.value.data == {"which": "so"}
+    assert operations.outcome(locked.value) == "so-pin-locked"
+
+
+@pytest.mark.parametrize("pin", ["", "x" * 300])
+def test_a_pin_that_it_does_not_take(device: Device, pin: str) -> None:
+    """A PIN of an impossible length is refused, nothing changed"""
+    user_pin, so_pin, _, _, _ = device.pins
+    if pin and device.any_length:
+        pytest.xfail("the module takes any length")
+    with pytest.raises(errors.PinRefused):
+        reset(device, new_user_pin=pin)
+    assert user_says(device, user_pin) == ["CKR_OK"]
+    assert so_says(device, so_pin) == "CKR_OK"
+
+
+def test_another_style(device: Device) -> None:
+    """A style of another family is refused before anything changed"""
+    user_pin, so_pin, _, _, _ = device.pins
+    other = "puk_set_pin" if device.style == "so_init_pin" else "so_init_pin"
+    with pytest.raises(errors.StyleUnsupported):
+        reset(device, style=other)
+    assert user_says(device, user_pin) == ["CKR_OK"]
+    assert so_says(device, so_pin) == "CKR_OK"
+
+
+def test_another_serial(device: Device) -> None:
+    """A token with another serial is left alone"""
+    module, serial = device.at
+    with pytest.raises(errors.TokenNotFound):
+        isolated.detect_style(module, f"{serial}x")

@@ -1,0 +1,1 @@
+"""The window, driven on a screen of its own."""

@@ -1,0 +1,125 @@
+"""Signing an approval in the window, in English and in German."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pkcs11_driver.helper.window import look
+from tests.driver.conftest import USER_PIN, Holder
+from tests.driver.program import Office
+from tests.institution.tokens import tries_left
+from tests.window.conftest import Hand, Open
+from tests.window.test_reset import opened
+
+STATEMENT = """token-reset approval 1
+action: reset the user PIN
+request: 5b0d1c2f6a7e4d0c9b8a7f6e5d4c3b2a
+token: 1234567890ABCDEF
+holder: u1001, Anna Weber
+approver: u2002, Bernd Kraus
+reason: The token is blocked after a typing mistake; I rang you at ten.
+requested at: 2031-05-04T09:12:00Z
+valid until: 2031-05-07T09:12:00Z
+nonce: 4f1d9c7be2a84f0d
+service: https://reset.example.org
+decision: approved
+"""
+
+
+def office(holder: Holder) -> Office:
+    return Office(holder.made.serial, "approve", STATEMENT.encode(), next="wait")
+
+
+def to_the_statement(hand: Hand, words: str = "Compare", statement: str = "Read what") -> None:
+    hand.look(words)
+    hand.press("Tab", "Tab", "Return")
+    hand.look(statement)
+
+
+def test_the_statement_is_shown_and_signed(window: Open, holder: Holder, tmp_path: Path) -> None:
+    asked = office(holder)
+    with opened(window, holder, asked, tmp_path, "ABCD-EFGH") as hand:
+        to_the_statement(hand)
+        texts = hand.look()["texts"]
+        assert "u1001, Anna Weber" in texts
+        hand.picture("a1-statement")
+        hand.press("Return")
+        hand.look("Read what")
+        hand.press("Alt-g")
+        hand.look("The PIN of your token")
+        hand.type(USER_PIN)
+        hand.picture("a2-pin")
+        hand.press("Return")
+        hand.look("Signed")
+        hand.picture("a3-signed")
+        assert USER_PIN not in "".join(hand.do("everything"))
+        hand.press("Return")
+        assert hand.ended() == 0
+    assert [report.outcome for report in asked.reports] == ["signed"]
+
+
+def test_a_wrong_pin_is_told_and_asked_for_again(
+    window: Open, holder: Holder, tmp_path: Path
+) -> None:
+    asked = office(holder)
+    with opened(window, holder, asked, tmp_path, "ABCD-EFGH") as hand:
+        to_the_statement(hand)
+        hand.press("Alt-g")
+        hand.look("The PIN of your token")
+        hand.press("Return")
+        hand.look("Type the PIN, or stop.")
+        hand.type("wrong-one")
+        hand.press("Return")
+        hand.look("the PIN is wrong")
+        hand.press("Escape")
+        hand.look("Nothing was signed.")
+    assert (asked.reports, tries_left(holder.made)) == ([], (9, 15))
+
+
+def test_not_signing_signs_nothing(window: Open, holder: Holder, tmp_path: Path) -> None:
+    asked = office(holder)
+    with opened(window, holder, asked, tmp_path, "ABCD-EFGH") as hand:
+        to_the_statement(hand)
+        hand.press("Alt-n")
+        hand.look("Nothing was signed.")
+    assert asked.reports == []
+
+
+def test_the_other_language(window: Open, holder: Holder, tmp_path: Path) -> None:
+    with opened(window, holder, office(holder), tmp_path, LANG="de_AT.UTF-8") as hand:
+        hand.look("Geben Sie den Code von der Seite ein")
+        hand.picture("d1-code")
+        hand.click("English")
+        hand.look("Type the code from the page")
+        hand.click("Deutsch")
+        hand.type("ABCDEFGH")
+        hand.press("Return")
+        hand.look("Vergleichen Sie diese drei Wörter")
+        hand.press("Alt-j")
+        hand.look("Lesen Sie, was Sie unterschreiben sollen")
+
+
+def test_large_text_on_a_small_screen_keeps_its_buttons(
+    window: Open, holder: Holder, tmp_path: Path
+) -> None:
+    with opened(window, holder, office(holder), tmp_path, "ABCD-EFGH") as hand:
+        to_the_statement(hand)
+        for _ in range(4):
+            hand.press("Control-plus")
+        hand.do("shape", width=800, height=560)
+        hand.look("Go on to sign")
+        hand.picture("l1-large")
+        hand.press("Control-0")
+        hand.press("Alt-g")
+        hand.look("The PIN of your token")
+
+
+def test_every_text_stands_out_from_its_ground() -> None:
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for pair in look.PAIRS:
+        darker, lighter = sorted(map(light, pair))
+        assert (lighter + 0.05) / (darker + 0.05) >= 7, pair
