@@ -205,6 +205,18 @@ def _time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+# commands without words of their own
+PLAIN: tuple[tuple[str, Callable[[Arguments], None], str], ...] = (
+    ("worker", _worker, "deliver mail, expire requests, settle leftovers"),
+    ("db upgrade", _db_upgrade, "bring the database to the newest revision"),
+    ("escrow import-key", _escrow_key, "print the key to which SO PINs are sealed for import"),
+    ("escrow check", _escrow_check, "open every sealed SO PIN inside the custodian"),
+    ("escrow restore", _escrow_restore, "after a restore: what only one side still knows"),
+    ("escrow rewrap", _escrow_rewrap, "seal all under the newest wrapping key"),
+    ("doctor", _doctor, "say what is wrong with this installation"),
+)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="token-reset", description=__doc__)
     parser.add_argument("--version", action="version", version=f"token-reset {_version()}")
@@ -238,24 +250,24 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--custodian-config", type=Path, help="start the custodian as a child, too")
     custodian = add("custodian", _custodian, "be the custodian")
     custodian.add_argument("--create-keys", action="store_true", help="make its keys, then end")
-    add("worker", _worker, "deliver mail, expire requests, settle leftovers")
-    add("db upgrade", _db_upgrade, "bring the database to the newest revision")
     add("people import", _people_import, "import people from CSV").add_argument(
         "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
     )
     add("tokens import", _tokens_import, "import tokens from CSV").add_argument(
         "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
     )
-    add("escrow import-key", _escrow_key, "print the key to which SO PINs are sealed for import")
-    add("escrow check", _escrow_check, "open every sealed SO PIN inside the custodian")
     seal = add("escrow seal", _escrow_seal, "seal a CSV from stdin for import", settings=False)
     seal.add_argument("--key", required=True, help="what escrow import-key prints")
     correct = add("escrow correct", _escrow_correct, "replace wrong imported SO PINs")
     correct.add_argument("file", type=Path)
-    add("escrow restore", _escrow_restore, "after a restore: what only one side still knows")
-    add("escrow rewrap", _escrow_rewrap, "seal all under the newest wrapping key")
     cli_audit.add_arguments(add)
-    add("doctor", _doctor, "say what is wrong with this installation")
+    for name, action, about in PLAIN:
+        add(name, action, about)
+    _add_verifying(add)
+    return parser
+
+
+def _add_verifying(add: Callable[..., argparse.ArgumentParser]) -> None:
     for name, action in (
         ("verify-certificate", _verify_certificate),
         ("verify-approval", _verify_approval),
@@ -279,7 +291,6 @@ def _parser() -> argparse.ArgumentParser:
             )
         what = "the certificate" if name == "verify-certificate" else "the signature"
         verify.add_argument("file", type=Path, help=f"{what}, PEM or DER")
-    return parser
 
 
 if __name__ == "__main__":
