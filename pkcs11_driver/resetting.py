@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pkcs11
 
 from pkcs11_driver import library, signing
+from pkcs11_driver.crashpoints import crashpoint
 from pkcs11_driver.errors import DriverError, PinIncorrect, translate
 from pkcs11_driver.receipt import Receipt
 from pkcs11_driver.signing import Signed
@@ -97,6 +98,7 @@ class Reset:
         """Announce a call; a changing one with the step that is true if it never comes back."""
         self.changed = self.changed or bool(unclear)
         self._tell(call, "", unclear)
+        crashpoint(f"token.{call}.before")
 
     def _tell(self, call: str, step: str, unclear: str = "") -> None:
         if self.watch is not None:
@@ -127,6 +129,7 @@ class Reset:
             try:
                 self._before("so-login")
                 with self.style.opened(self.module, self.serial, so_pin, index) as session:
+                    crashpoint("token.so-login.after")
                     if self.style.logs_in:
                         self._let_in(name)
                     self._set_in(session, so_pin, new_user_pin, index, name)
@@ -154,6 +157,7 @@ class Reset:
             self.error = error
             self._step("user-pin-unclear")
             return
+        crashpoint("token.set-user-pin.after")
         self.user_pin_set = True
         if not self.style.logs_in:
             self._let_in(name)
@@ -164,6 +168,7 @@ class Reset:
         self._before("user-login")
         try:
             with library.login(self.module, self.serial, "user", new_user_pin) as session:
+                crashpoint("token.user-login.after")
                 self._step("user-login")
                 self._before("sign")
                 self.signed = signing.sign(session, new_user_pin, challenge, key_id)
@@ -171,6 +176,7 @@ class Reset:
             # the token said OK to the new PIN and does not know it
             self.user_pin_set = False
             raise
+        crashpoint("token.sign.after")
         self._step("challenge-signed")
 
     def _rotate(self, so_pin: str, index: int, next_so_pin: str) -> None:
@@ -178,11 +184,13 @@ class Reset:
         unclear: DriverError | None = None
         self._before("so-login")
         with self.style.opened(self.module, self.serial, so_pin, index) as session:
+            crashpoint("token.so-login.after")
             try:
                 # set before the call: nothing that happens inside it may leave the old claim
                 self.so_pin_in_force = "unknown"
                 self._before("set-so-pin", "so-pin-unclear")
                 self.style.set_so_pin(session, so_pin, next_so_pin)
+                crashpoint("token.set-so-pin.after")
                 self._step("so-pin-set")
             except DriverError as error:
                 if self.style.is_refusal(error):
@@ -203,5 +211,6 @@ class Reset:
         with self.style.opened(self.module, self.serial, next_so_pin, 0) as session:
             if not self.style.logs_in:
                 self.style.set_so_pin(session, next_so_pin, next_so_pin)
+            crashpoint("token.prove-so-pin.after")
             self.so_pin_in_force = "next"
             self._step("so-pin-proven")

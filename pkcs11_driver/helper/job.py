@@ -10,6 +10,7 @@ from importlib import metadata
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pkcs11_driver import wire
+from pkcs11_driver.crashpoints import calling
 from pkcs11_driver.helper.client import Client, ServiceError, ServiceRefused, ServiceUnreachable
 from pkcs11_driver.helper.dialogue import Dialogue, Refused
 from pkcs11_driver.helper.language import say
@@ -48,7 +49,8 @@ def claim(client: Client, code: str, modules: Sequence[str], dialogue: Dialogue)
     dialogue.stage("code")
     private_key = X25519PrivateKey.generate()
     public_key = private_key.public_key().public_bytes_raw()
-    claimed = client.claim(wire.Claim(code, public_key, version()))
+    with calling("helper.claim"):
+        claimed = client.claim(wire.Claim(code, public_key, version()))
     if claimed.words != wire.confirmation_words(claimed.job, public_key):
         raise Refused(
             say("The service took another program's key for this one's. Nothing was changed.")
@@ -69,7 +71,8 @@ def report(job: Job, message: wire.Report) -> wire.JobState:
     told = False
     while True:
         try:
-            return job.client.report(job.claimed, message)
+            with calling("helper.report"):
+                return job.client.report(job.claimed, message)
         except ServiceRefused as error:
             # below 500 the service has decided; from 500 on it has not
             if error.status < 500:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from pkcs11_driver import envelope, isolated, operations, styles, wire
+from pkcs11_driver.crashpoints import calling, crashpoint
 from pkcs11_driver.errors import DriverError
 from pkcs11_driver.helper import modules
 from pkcs11_driver.helper.client import ServiceError, ServiceRefused
@@ -110,7 +111,8 @@ def _release(job: Job, token: TokenStatus, nonce: str) -> wire.Released:
     seen = wire.TokenSeen(token.serial, token.label, user_pin, so_pin)
     for _ in range(LEASE_WAITS):
         try:
-            return job.client.release(job.claimed, wire.Release(nonce, seen))
+            with calling("helper.release"):
+                return job.client.release(job.claimed, wire.Release(nonce, seen))
         except ServiceRefused as error:
             if error.code != "lease-running":
                 raise
@@ -135,12 +137,13 @@ def _at_the_token(
 
     def progress(step: str) -> None:
         steps.append(step)
+        crashpoint("helper.step")
         if step in STEPS:
             job.dialogue.step(step, say(STEPS[step]))
 
     try:
         order = _open(job, released, nonce)
-        with uninterrupted():
+        with uninterrupted(), calling("helper.token"):
             receipt = isolated.reset_user_pin(
                 token.module,
                 token.serial,

@@ -43,6 +43,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from pkcs11_driver import envelope as hpke
+from pkcs11_driver.crashpoints import committing
 from pkcs11_driver.hsm import SealBroken
 from pkcs11_driver.wire import Order, order_context
 from reset.core import checkpoints, merkle
@@ -110,7 +111,7 @@ class CustodianService:
         """
         orders.check_serial(serial)
         so_pin = None if envelope is None else self._imported(serial, envelope)
-        with self._ledger.write():
+        with committing("custodian.store", self._ledger.write()):
             if not 1 <= version <= self._ledger.newest_version(serial) + 1:
                 refuse("version")
             if envelope is not None and version > 1:
@@ -196,7 +197,7 @@ class CustodianService:
         statement = orders.check_statement(order)
         orders.check_signer(order, statement, self._verifier, now)
         sealed = self._sealed_order(order)
-        with self._ledger.write():
+        with committing("custodian.release", self._ledger.write()):
             self._book(order, versions, statement, now)
         return sealed
 
@@ -207,7 +208,7 @@ class CustodianService:
         is known to have worked, the end is open. Both zero the token's tries (S1.25), for the
         releases of this operation stay capped. May be repeated. Raises ``ReleaseRefused``.
         """
-        with self._ledger.write():
+        with committing("custodian.settle", self._ledger.write()):
             use = self._ledger.use_of_operation(operation_id)
             if use is None:
                 refuse("unknown-operation")

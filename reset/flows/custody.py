@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pkcs11_driver import wire
+from pkcs11_driver.crashpoints import calling, committing
 from reset.core import custody
 from reset.core.custody import Operation
 from reset.core.requests import Request
@@ -118,8 +119,9 @@ class Custody:
         """Rule 1 and 2: store the pending SO PIN, then commit the intent."""
         parts, now = self._parts, self._parts.clock.now()
         pending = token.so_version + 1
-        sealed = parts.custodian.store(token.serial, pending, None, token.holder_uid)
-        with parts.store.write() as uow:
+        with calling("service.ask-store"):
+            sealed = parts.custodian.store(token.serial, pending, None, token.holder_uid)
+        with committing("service.intent", parts.store.write()) as uow:
             check_gate(self._parts, uow, job)
             request = uow.requests.get(job.about)
             approval = uow.approvals.of_request(job.about)
@@ -199,7 +201,7 @@ class Custody:
             order=b"",
             lease_until=now + parts.policy.lease,
         )
-        with parts.store.write() as uow:
+        with committing("service.sent", parts.store.write()) as uow:
             uow.operations.save(sent, expected=operation.state, epoch=operation.epoch)
             facts = {"operation": sent.id, "epoch": sent.epoch, "tries": sent.tries_spent}
             uow.audit.append("custody-sent", job.uid, facts)
@@ -230,19 +232,20 @@ class Custody:
             signature=approval.signature,
         )
         try:
-            sealed = parts.custodian.release(order)
+            with calling("service.ask-release"):
+                sealed = parts.custodian.release(order)
         except ReleaseRefused as refused:
             self._note_refusal(operation, job, refused.data)
             raise
         made = replace(operation, order=sealed, orders=operation.orders + 1)
-        with parts.store.write() as uow:
+        with committing("service.order", parts.store.write()) as uow:
             uow.operations.save(made, expected="sent", epoch=operation.epoch)
         return made
 
     def _note_refusal(self, operation: Operation, job: Job, why: Mapping[str, object]) -> None:
         rule, cause = str(why.get("rule")), str(why.get("why", ""))
         facts = {"operation": operation.id, "rule": rule, "why": cause}
-        with self._parts.store.write() as uow:
+        with committing("service.refusal", self._parts.store.write()) as uow:
             uow.audit.append("release-refused", job.uid, facts)
         if {rule, cause} & _PASSING:
             return
@@ -307,7 +310,7 @@ class Custody:
         elif event == "refused":
             self._give_up(operation, "refused", told.outcome, told.steps)
         elif after != operation:  # told again, it is no news
-            with self._parts.store.write() as uow:
+            with committing("service.unknown", self._parts.store.write()) as uow:
                 uow.operations.save(after, expected=operation.state, epoch=operation.epoch)
                 uow.jobs.finish(job.id, told.outcome)
                 facts = {"operation": after.id, "outcome": told.outcome, "steps": list(told.steps)}
@@ -331,7 +334,7 @@ class Custody:
 
     def _finish(self, before: Operation, after: Operation, job: Job, token: Token) -> None:
         parts = self._parts
-        with parts.store.write() as uow:
+        with committing("service.done", parts.store.write()) as uow:
             request = uow.requests.get(after.request_id)
             approval = uow.approvals.of_request(after.request_id)
             if request is None or approval is None:
@@ -363,11 +366,12 @@ class Custody:
     def _tell_custodian(self, operation: Operation, *, resolved: bool) -> None:
         """The end is committed here first; when the custodian is away, ``Upkeep`` tells it."""
         try:
-            self._parts.custodian.settle(operation.id, operation.token_serial, resolved)
+            with calling("service.ask-settle"):
+                self._parts.custodian.settle(operation.id, operation.token_serial, resolved)
         except (Unavailable, ReleaseRefused):
             return
         if resolved:
-            with self._parts.store.write() as uow:
+            with committing("service.settled", self._parts.store.write()) as uow:
                 uow.operations.settle(operation.id)
 
     # --- ends other than done --------------------------------------------------------
@@ -378,7 +382,7 @@ class Custody:
             state=custody.advance(operation.state, "lease-over"),
             tries_spent=custody.tries_unsent(operation),
         )
-        with self._parts.store.write() as uow:
+        with committing("service.lapsed", self._parts.store.write()) as uow:
             uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
             facts = {"operation": moved.id, "outcome": "lease-over"}
             uow.audit.append("custody-unknown", "service", facts)
@@ -393,7 +397,7 @@ class Custody:
             state=custody.advance(operation.state, event),
             steps=steps or operation.steps,
         )
-        with self._parts.store.write() as uow:
+        with committing("service.office", self._parts.store.write()) as uow:
             uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
             if operation.job_id:
                 uow.jobs.finish(operation.job_id, because)
@@ -403,7 +407,7 @@ class Custody:
 
     def _withdraw(self, operation: Operation, because: str) -> None:
         """No order was ever made: the token is free again, and the holder may start anew."""
-        with self._parts.store.write() as uow:
+        with committing("service.withdrawn", self._parts.store.write()) as uow:
             now = uow.operations.get(operation.id)
             if now is None or now.orders or now.state != operation.state:
                 raise StateConflict(state=now.state if now else "none", event="withdraw")

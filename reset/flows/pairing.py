@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pkcs11_driver import wire
+from pkcs11_driver.crashpoints import committing
 from reset.core.approvals import render
 from reset.core.assurance import Proof, standing
 from reset.core.codes import pairing_context, pairing_secret, selector
@@ -180,7 +181,7 @@ class Pair:
         if not hmac.compare_digest(typed.encode(), right.encode()):
             raise self._pairing_refused(job)
         secret = self._secret(job.id, claim.public_key)
-        with parts.store.write() as uow:
+        with committing("service.claim", parts.store.write()) as uow:
             uow.tries.give_back(key)
             mine = self._take(uow, job.id, claim, hash_secret(secret))
             token = uow.tokens.get(job.token_serial)

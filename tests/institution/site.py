@@ -83,6 +83,7 @@ class Institution:
         self.tokens: dict[str, MadeToken] = {}
         self.ports: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
+        self.environment: dict[str, str] = {}  # added to that of what is started
 
     # --- building ----------------------------------------------------------------------
     @classmethod
@@ -316,7 +317,7 @@ class Institution:
         with self.log.open("a") as log:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True,
-                cwd=Path(__file__).parents[2],
+                cwd=Path(__file__).parents[2], env={**os.environ, **self.environment},
             )  # fmt: skip
         self._processes[name] = process
         assert process.stdout
