@@ -1,0 +1,191 @@
+"""``scripts/crash-matrix``: every named point, and a sample of pairs (service x helper).
+
+A clean run of each situation says which points it passes. Then a process dies at each of them,
+once a schedule; what must hold afterwards is in ``Scene.prove``. A point that no run ever passed
+is a failure. Exit code 1 when a schedule failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pkcs11_driver.crashpoints import NAMES
+from tests.crash.scene import Kill, Scene
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where a run begins: a saved state, SQL on it, a death that belongs to it, and its end."""
+
+    name: str
+    saved: str
+    sql: str = ""
+    helper: str = ""
+    end: str = "done"
+
+
+READY = Situation("a first order", "ready")
+SITUATIONS = (
+    READY,
+    Situation("a lease that is over", "held"),
+    Situation("an unclear report", "ready", helper="token.set-so-pin.after:1"),
+    Situation("a spent budget", "held", "update operations set tries_spent = 7", end="office"),
+    Situation(
+        "a release refused",
+        "ready",
+        "update approvals set signature = x'3000'",
+        end="withdrawn",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A situation, and where processes die in it."""
+
+    situation: Situation
+    kill: Kill
+
+    def __str__(self) -> str:
+        return f"{self.situation.name}: {self.kill}"
+
+
+class Matrix:
+    """The schedules over one scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.ran = 0
+        self.both = 0
+        self.failed: list[str] = []
+
+    def hold(self) -> None:
+        """Save the state ``held``: an order is out, and the helper died with it."""
+        self.scene.restore("ready")
+        self.scene.start()
+        self.scene.helper("helper.token.before:1")
+        assert self.scene.state() == "sent", self.scene.state()
+        self.scene.save("held")
+
+    def run(self, schedule: Schedule) -> None:
+        """One schedule; a failure is kept, not raised."""
+        scene, situation = self.scene, schedule.situation
+        begun = time.monotonic()
+        self.ran += 1
+        try:
+            scene.restore(situation.saved)
+            if situation.sql:
+                with scene.edited() as db:
+                    db.execute(situation.sql)
+            if situation.saved == "held":
+                scene.lapse()
+            helper = schedule.kill.helper or situation.helper
+            end = scene.play(Kill(schedule.kill.service, helper))
+            assert end == situation.end, f"the end is {end}, not {situation.end}"
+            scene.prove(end)
+            said = end if len(scene.fired) < 2 else f"{end}, both died"
+            self.both += len(scene.fired) == 2
+        except Exception as error:  # noqa: BLE001 - the next schedule is tried all the same
+            said = f"FAILED {type(error).__name__}: {error}"
+            self.failed.append(f"{schedule}: {said}")
+        print(f"{self.ran:4}. {schedule}: {said} [{time.monotonic() - begun:.1f} s]", flush=True)
+
+    def clean(self, situation: Situation) -> Counter[str]:
+        """The points that a situation passes by itself."""
+        before = self.passes()
+        self.run(Schedule(situation, Kill()))
+        return self.passes() - before
+
+    def passes(self) -> Counter[str]:
+        """How often each point was passed so far, in all runs."""
+        trace = self.scene.trace
+        return Counter(trace.read_text().split()) if trace.exists() else Counter()
+
+    def never(self) -> list[str]:
+        """Named points that no run passed."""
+        return sorted(set(NAMES) - set(self.passes()))
+
+
+def kill_at(name: str, n: int) -> Kill:
+    """The death of the process that passes the point."""
+    point = f"{name}:{n}"
+    return Kill(helper=point) if name.startswith(("helper.", "token.")) else Kill(service=point)
+
+
+def singles(matrix: Matrix, situations: Sequence[Situation]) -> Iterator[Schedule]:
+    """Every point of every situation; a point is repeated only where it is another pass."""
+    covered: set[tuple[str, int]] = set()
+    for situation in situations:
+        for name, passes in matrix.clean(situation).items():
+            for n in range(1, passes + 1):
+                kill = kill_at(name, n)
+                again = (name, n) in covered and situation.saved == "ready"
+                if again or (kill.helper and situation.helper):
+                    continue
+                covered.add((name, n))
+                yield Schedule(situation, kill)
+
+
+def pairs(points: Sequence[Kill], many: int, seed: int) -> list[Schedule]:
+    """A sample of deaths on both sides in one run."""
+    both = [
+        Schedule(READY, Kill(one.service, other.helper))
+        for one in points
+        for other in points
+        if one.service and other.helper
+    ]
+    return random.Random(seed).sample(both, min(many, len(both)))
+
+
+def main() -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/crash-matrix", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=0, metavar="N", help="N pairs as well")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample of pairs")
+    parser.add_argument("--situation", choices=[s.name for s in SITUATIONS], help="only this one")
+    asked = parser.parse_args()
+    situations = [s for s in SITUATIONS if asked.situation in (None, s.name)]
+    with scene_in_a_directory() as scene:
+        matrix = Matrix(scene)
+        matrix.hold()
+        done = []
+        for schedule in singles(matrix, situations):
+            matrix.run(schedule)
+            done.append(schedule)
+        never = [] if asked.situation else matrix.never()
+        first = [s.kill for s in done if s.situation is READY]
+        reached = len(matrix.failed)
+        for schedule in pairs(first, asked.pairs, asked.seed):
+            matrix.run(schedule)
+    print(
+        f"{matrix.ran} schedules, in {matrix.both} both sides died; "
+        f"{len(matrix.failed)} failed, {reached} of them single points"
+    )
+    for line in [*matrix.failed, *(f"never reached: {name}" for name in never)]:
+        print(line, file=sys.stderr)
+    return 1 if matrix.failed or never else 0
+
+
+@contextlib.contextmanager
+def scene_in_a_directory() -> Iterator[Scene]:
+    """The scene at its saved state; nothing of it is left afterwards."""
+    with tempfile.TemporaryDirectory() as directory:
+        scene = Scene(Path(directory))
+        try:
+            scene.build()
+            yield scene
+        finally:
+            scene.here.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""One institution at a saved state, and one reset on it in which processes die.
+
+Time is not waited for: between two runs of the helper the lease is written into the past.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.institution.site import Institution
+from tests.institution.tokens import pkcs11_tool_login, tries_left
+from tests.institution.visitors import Visitor
+from tests.story.story import Story, approve, ask, block, enter_code, pairing_code, register
+
+POLICY = "lease_seconds = 30\ncode_sends_per_hour = 10"
+ENDS = ("done", "office", "withdrawn")
+ATTEMPTS = 6  # runs of the helper in which every operation must have come to its end
+SO_TRIES, SO_BUDGET = 15, 7
+_CHANGES = ("custodian", "tokens/holder")
+
+_OPENED = """
+import json, sqlite3, sys
+from pathlib import Path
+from pkcs11_driver.hsm import Hsm
+from reset import config
+from reset.custodian.keys import so_pin_context
+s = config.load_custodian(Path(sys.argv[1]))
+rows = sqlite3.connect(sys.argv[2]).execute(
+    "select version, sealed from escrow where serial = ? order by version", (sys.argv[3],)
+).fetchall()
+h = Hsm(str(s.hsm.module), s.pin().get_secret_value(), label=s.hsm.token_label)
+for version, sealed in rows:
+    print(version, h.open(sealed, so_pin_context(sys.argv[3], version)).decode())
+"""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where processes die in the first run: ``name:n``, empty for nowhere."""
+
+    service: str = ""
+    helper: str = ""
+
+    def __str__(self) -> str:
+        return " + ".join(filter(None, (self.service, self.helper))) or "nothing"
+
+
+class Scene:
+    """The institution; ``build`` it once, ``restore`` it for each schedule."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.here = Institution.build(root / "institution", policy=POLICY)
+        self.story = Story(self.here)
+        self.new_pin = f"New-{secrets.token_hex(4)}"
+        self.trace = root / "trace"
+        self.said = root / "helper.log"
+        self.database = self.here.root / "service.sqlite"
+        self.fired: list[str] = []
+
+    def build(self) -> None:
+        """Play the story up to the approved request with a fresh code, and save that."""
+        self.here.start()
+        for step in (register, block, ask, approve):
+            step(self.story)
+        browser = Visitor(self.here)
+        browser.log_in("holder")
+        enter_code(self.story, browser)
+        self.save("ready")
+
+    # --- states on disk -----------------------------------------------------------------
+    def save(self, name: str) -> None:
+        """Stop the service and keep a copy of all that a reset changes."""
+        self.here.stop("serve")
+        for part in _CHANGES:
+            shutil.copytree(self.here.root / part, self.root / name / part)
+        with self.edited() as db:
+            db.execute("pragma wal_checkpoint(truncate)")
+        shutil.copy(self.database, self.root / name)
+
+    def restore(self, name: str) -> None:
+        """The state of ``save``, with proofs as old as they were then; nothing runs."""
+        self.here.stop("serve")
+        for part in _CHANGES:
+            shutil.rmtree(self.here.root / part)
+            shutil.copytree(self.root / name / part, self.here.root / part)
+        for leftover in self.here.root.glob("service.sqlite*"):
+            leftover.unlink()
+        shutil.copy(self.root / name / self.database.name, self.database)
+        with self.edited() as db:
+            db.execute("update proofs set at = ? where method like 'code-%'", (_time(0),))
+        for file in self.root.glob("fired-*"):
+            file.unlink()
+
+    @contextlib.contextmanager
+    def edited(self) -> Any:
+        """The database, changed behind the service's back."""
+        with closing(sqlite3.connect(self.database, timeout=20)) as db, db:
+            yield db
+
+    def row(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row of an answer."""
+        with self.edited() as db:
+            found: tuple[Any, ...] | None = db.execute(query, values).fetchone()
+        return found
+
+    # --- running ------------------------------------------------------------------------
+    def _environment(self, side: str, point: str) -> dict[str, str]:
+        return {
+            "FAILPOINTS": point,
+            "FAILPOINTS_FIRED": str(self._fired(side)),
+            "FAILPOINTS_TRACE": str(self.trace),
+        }
+
+    def _fired(self, side: str) -> Path:
+        return self.root / f"fired-{side}"
+
+    def start(self, point: str = "") -> None:
+        """Start the service, which dies at ``point`` once."""
+        self.here.environment = self._environment("service", point)
+        self.keep_up()
+
+    def keep_up(self) -> None:
+        """Start the service again if it is dead, as systemd would."""
+        for _ in range(40):
+            with contextlib.suppress(KeyError):
+                if self.here.process("serve").poll() is None:
+                    return
+            self.here.stop("serve")
+            # the children of the dead one may still hold the custodian's directory
+            with contextlib.suppress(RuntimeError):
+                self.here.start()
+                return
+            time.sleep(0.25)
+        raise AssertionError("the service does not come up again")
+
+    def code(self) -> str:
+        """A new pairing code from the page."""
+        for _ in range(20):
+            self.keep_up()
+            try:
+                browser = Visitor(self.here)
+                browser.log_in("holder")
+                page = f"{self.story.page}/helper"
+                return pairing_code(browser.send(page, page).text)
+            except (OSError, ValueError, AssertionError) as error:
+                last = error
+            time.sleep(0.5)
+        raise AssertionError(f"no pairing code: {last}")
+
+    def helper(self, point: str = "") -> int:
+        """One run of the helper, which dies at ``point``; the service is kept up meanwhile."""
+        code = self.code()
+        here = self.here
+        with self.said.open("a") as said:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "pkcs11_driver.helper", code),
+                    *("--server", here.public_url, "--ca", str(here.authority.anchors_pem)),
+                    *("--module", str(here.tokens["holder"].module)),
+                ],
+                stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
+                env={**os.environ, **self._environment("helper", point)},
+            )  # fmt: skip
+            assert process.stdin
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(f"{self.new_pin}\n{self.new_pin}\n")
+                process.stdin.close()
+            end = time.monotonic() + 120
+            while process.poll() is None:
+                if time.monotonic() > end:
+                    process.kill()
+                    process.wait()
+                    raise AssertionError("the helper does not end")
+                self.keep_up()
+                time.sleep(0.05)
+        return process.returncode
+
+    def lapse(self) -> None:
+        """The lease ends now."""
+        with self.edited() as db:
+            db.execute(
+                "update operations set lease_until = ? where lease_until is not null and state = "
+                "'sent'",
+                (_time(-1),),
+            )
+
+    def state(self) -> str:
+        """The operation's state; ``none`` before there is one."""
+        found = self.row("select state from operations")
+        return str(found[0]) if found else "none"
+
+    def play(self, kill: Kill) -> str:
+        """The whole reset: die, recover, end. Returns the end; raises ``AssertionError``.
+
+        Each side dies once; ``fired`` says which ones did.
+        """
+        self.start(kill.service)
+        self.helper(kill.helper)
+        self._counted()
+        for _ in range(ATTEMPTS):
+            if self.state() in ENDS:
+                break
+            self.lapse()
+            self.helper(kill.helper)
+            self._counted()
+        # of a pair, the first death may take the way to the second one away
+        self.fired = [side for side in ("service", "helper") if self._fired(side).exists()]
+        assert self.fired or not (kill.service or kill.helper), f"{kill} was not reached"
+        assert self.state() in ENDS, f"no end after {ATTEMPTS} runs: {self.state()}"
+        self._settled()
+        return self.state()
+
+    def _counted(self) -> None:
+        wrong = SO_TRIES - tries_left(self.here.tokens["holder"])[1]
+        assert wrong <= SO_BUDGET, f"{wrong} wrong SO tries"
+
+    def _settled(self) -> None:
+        """The custodian hears of an end, if need be from the worker."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            self.keep_up()
+            if self.state() == "office" or self.row("select settled from operations") == (1,):
+                return
+            time.sleep(0.2)
+        raise AssertionError("the custodian was never told")
+
+    # --- proving ------------------------------------------------------------------------
+    def prove(self, end: str) -> None:
+        """What must hold afterwards, by pkcs11-tool where the token is asked."""
+        self.here.stop("serve")
+        token = self.here.tokens["holder"]
+        pins = self._escrow()
+        if end == "done":
+            (version,) = self.row("select so_version from tokens where serial=?", token.serial)  # type: ignore[misc]
+            assert pkcs11_tool_login(token, None, pins[version], so=True) == "ok"
+            assert pkcs11_tool_login(token, None, self.new_pin) == "ok"
+        else:
+            assert "ok" in [pkcs11_tool_login(token, None, p, so=True) for p in pins.values()]
+        for event, most in (("custody-intent", 1), ("custody-done", int(end == "done"))):
+            found = self._entries(event)
+            assert found == most, f"{found} entries {event}"
+        assert self.row("select count(*) from operations") == (1,)
+        used = self.row("select count(*) from approvals where used_at is not null")
+        assert used == (1,), used
+        verified = self.here.try_command("audit", "verify")
+        assert verified.returncode == 0, verified.stderr
+
+    def _entries(self, event: str) -> int:
+        like = f'%"event":"{event}"%'
+        found = self.row("select count(*) from audit_entries where cast(raw as text) like ?", like)
+        return int(found[0]) if found else 0
+
+    def _escrow(self) -> dict[int, str]:
+        """Every SO PIN of the holder's token, opened with the custodian's own HSM."""
+        serial = self.here.tokens["holder"].serial
+        words = [str(self.here.custodian_config), str(self.database), serial]
+        done = subprocess.run(
+            [sys.executable, "-c", _OPENED, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return {int(v): pin for v, pin in (line.split() for line in done.stdout.splitlines())}
+
+
+def _time(seconds: float) -> str:
+    """From now, as SQLite holds it."""
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    return at.replace(tzinfo=None).isoformat(" ", "microseconds")
