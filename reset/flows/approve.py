@@ -17,7 +17,7 @@ from reset.core import approvals
 from reset.core.approvals import Approval, Delegation, Statement
 from reset.core.assurance import Proof
 from reset.core.identities import Person
-from reset.core.requests import Request, advance
+from reset.core.requests import Request
 from reset.errors import (
     BadInput,
     CertificateRefused,
@@ -28,6 +28,7 @@ from reset.errors import (
 )
 from reset.flows.mails import post
 from reset.flows.parts import Parts
+from reset.flows.requests import move
 from reset.flows.times import show
 from reset.ports import UnitOfWork
 
@@ -162,13 +163,8 @@ class Approve:
         self, uow: UnitOfWork, item: Item, statement: Statement, raw: bytes, signature: bytes
     ) -> Request:
         parts, now = self._parts, self._parts.clock.now()
-        ready = replace(
-            item.request,
-            state=advance(item.request.state, "approve"),
-            changed_at=now,
-            expires_at=statement.valid_until,
-        )
-        uow.requests.save(ready, expected=item.request.state)
+        asked = replace(item.request, expires_at=statement.valid_until)
+        ready = move(parts, uow, asked, "approve")
         approver = statement.approver_uid
         uow.approvals.add(
             Approval(
@@ -193,14 +189,11 @@ class Approve:
         reason = approvals.one_line(reason) if reason.strip() else ""
         if not reason:
             raise BadInput(field="reason", rule="empty")
-        parts, now = self._parts, self._parts.clock.now()
+        parts = self._parts
         with parts.store.write() as uow:
             item, _ = self._item(uow, person, request_id)
-            state = advance(item.request.state, "deny")
-            denied = replace(
-                item.request, state=state, changed_at=now, ended_because=f"approver: {reason}"
-            )
-            uow.requests.save(denied, expected=item.request.state)
+            refused = replace(item.request, ended_because=f"approver: {reason}")
+            denied = move(parts, uow, refused, "deny")
             uow.audit.append("denied", person.uid, {"request": request_id, "reason": reason})
             post(
                 parts, uow, denied.uid, "denied", approver=person.name,

@@ -22,7 +22,6 @@ from pkcs11_driver.crashpoints import calling, committing
 from reset.core import custody
 from reset.core.custody import Operation
 from reset.core.requests import Request
-from reset.core.requests import advance as advance_request
 from reset.core.tokens import Job, Token, tidy_serial
 from reset.errors import (
     JobRefused,
@@ -43,6 +42,7 @@ from reset.flows.mails import post
 from reset.flows.pairing import check_gate, hash_secret
 from reset.flows.parts import Parts
 from reset.flows.recover import rounds_key
+from reset.flows.requests import move
 from reset.flows.times import show
 from reset.ports import ReleaseOrder, UnitOfWork
 
@@ -147,7 +147,7 @@ class Custody:
             if uow.escrow.get(token.serial, pending) is None:
                 uow.escrow.add(token.serial, pending, sealed)
             uow.operations.add(operation)
-            self._move(uow, request, "execute")
+            move(self._parts, uow, request, "execute")
             facts = {"operation": operation.id, "request": request.id, "token": token.serial}
             uow.audit.append("custody-intent", job.uid, facts)
         return operation
@@ -159,7 +159,7 @@ class Custody:
             request = uow.requests.get(job.about)
             if request is None or request.state != "ready":
                 return
-            self._move(uow, replace(request, ended_because=because), "cancel")
+            move(self._parts, uow, replace(request, ended_because=because), "cancel")
             uow.jobs.finish(job.id, because)
             facts = {"request": request.id, "because": because}
             uow.audit.append("request-cancelled", "service", facts)
@@ -341,7 +341,7 @@ class Custody:
                 raise RuntimeError("an operation has a request and an approval")
             uow.operations.save(after, expected=before.state, epoch=before.epoch)
             uow.tokens.put(replace(token, so_version=after.pending_version))
-            self._move(uow, request, "finish")
+            move(self._parts, uow, request, "finish")
             uow.tries.clear(rounds_key(job.uid))  # S1.68
             uow.jobs.finish(job.id, "done")
             facts = {"operation": after.id, "token": token.serial, "version": after.pending_version}
@@ -418,7 +418,7 @@ class Custody:
             uow.audit.append("custody-withdrawn", "service", facts)
             request = uow.requests.get(operation.request_id)
             if request is not None:
-                self._move(uow, replace(request, ended_because="withdrawn"), "withdraw")
+                move(self._parts, uow, replace(request, ended_because="withdrawn"), "withdraw")
                 post(self._parts, uow, request.uid, "withdrawn", token=request.token_serial)
         # a crash may have left an order in the ledger that nobody ever got
         self._tell_custodian(moved, resolved=True)
@@ -438,18 +438,10 @@ class Custody:
         request = uow.requests.get(request_id)
         if request is None or request.state not in ("ready", "executing"):
             return
-        self._move(uow, replace(request, ended_because=because), "refer")
+        move(self._parts, uow, replace(request, ended_because=because), "refer")
         facts = {"request": request.id, "because": because}
         uow.audit.append("referred-to-office", "service", facts)
         post(self._parts, uow, request.uid, "referred-to-office", token=request.token_serial)
-
-    def _move(self, uow: UnitOfWork, request: Request, event: str) -> None:
-        moved = replace(
-            request,
-            state=advance_request(request.state, event),  # type: ignore[arg-type]
-            changed_at=self._parts.clock.now(),
-        )
-        uow.requests.save(moved, expected=request.state)
 
     # --- looking ---------------------------------------------------------------------
     def state(self, job_id: str, secret: str) -> wire.JobState:

@@ -21,7 +21,7 @@ from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
 from reset.core.identities import Person
 from reset.core.profile import ANSWER_LIMIT, Draw, StoredAnswer, answer_context, draw, normalise
-from reset.core.requests import TRANSITIONS, Request, advance
+from reset.core.requests import TRANSITIONS, Event, Request
 from reset.core.tokens import Token
 from reset.errors import (
     AnswersWrong,
@@ -45,6 +45,7 @@ from reset.flows import codes
 from reset.flows.approve import approver_uids
 from reset.flows.mails import post
 from reset.flows.parts import Parts
+from reset.flows.requests import move
 from reset.flows.times import show
 from reset.ports import UnitOfWork
 
@@ -268,7 +269,7 @@ class Recover:
         """
         with self._parts.store.write() as uow:
             drawn = self._draw(uow, uid)
-            self._save(uow, replace(request, questions=drawn), "prove")
+            move(self._parts, uow, replace(request, questions=drawn), "prove")
             uow.audit.append("questions-drawn", uid, {"request": request.id})
 
     def _all_match(self, uid: str, stored: list[StoredAnswer], answers: Sequence[str]) -> bool:
@@ -313,7 +314,7 @@ class Recover:
             if missing:
                 raise NoProfile(missing=missing)
             request = _own(uow, uid, request_id)
-            self._save(uow, request, "prove")
+            move(self._parts, uow, request, "prove")
             codes.send(
                 self._parts, uow, uid, "reset", request_id, box="recovery", method="code-recovery"
             )
@@ -343,10 +344,9 @@ class Recover:
     def _tries_spent(self, uid: str, request_id: str) -> None:
         with self._parts.store.write() as uow:
             request = _own(uow, uid, request_id)
-            event, name = "cancel", "request-cancelled"
-            if request.state == "executing":  # an SO PIN may have left
-                event, name = "refer", "referred-to-office"
-            self._end(uow, request_id, event, "code-tries")
+            out = request.state == "executing"  # an SO PIN may have left
+            name = "referred-to-office" if out else "request-cancelled"
+            self._end(uow, request_id, "refer" if out else "cancel", "code-tries")
             uow.audit.append(name, uid, {"request": request_id, "because": "code-tries"})
 
     def _prove(
@@ -359,9 +359,12 @@ class Recover:
         uow.requests.add_proof(request_id, Proof(method, now))
         here = standing(parts.policy.gate(request.state), uow.requests.proofs(request_id), now)
         if request.state != "collecting" or not here.open:
-            return self._save(uow, request, "prove")
-        request = self._save(
-            uow, replace(request, asked_at=now, expires_at=now + parts.policy.approval_age), "ask"
+            return move(self._parts, uow, request, "prove")
+        request = move(
+            parts,
+            uow,
+            replace(request, asked_at=now, expires_at=now + parts.policy.approval_age),
+            "ask",
         )
         holder = parts.person(uid)
         uow.audit.append("approver-asked", uid, {"request": request_id})
@@ -380,20 +383,11 @@ class Recover:
             self._end(uow, request_id, "cancel", "holder")
             uow.audit.append("request-cancelled", uid, {"request": request_id, "because": "holder"})
 
-    def _end(self, uow: UnitOfWork, request_id: str, event: str, because: str) -> None:
+    def _end(self, uow: UnitOfWork, request_id: str, event: Event, because: str) -> None:
         request = uow.requests.get(request_id)
         if request is None:
             raise NotFound(what="request")
-        self._save(uow, replace(request, ended_because=because), event)
-
-    def _save(self, uow: UnitOfWork, request: Request, event: str) -> Request:
-        moved = replace(
-            request,
-            state=advance(request.state, event),  # type: ignore[arg-type]
-            changed_at=self._parts.clock.now(),
-        )
-        uow.requests.save(moved, expected=request.state)
-        return moved
+        move(self._parts, uow, replace(request, ended_because=because), event)
 
 
 def _own(uow: UnitOfWork, uid: str, request_id: str) -> Request:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from reset.core.requests import advance
 from reset.errors import ReleaseRefused, StateConflict, Unavailable
 from reset.flows import codes
 from reset.flows.custody import Custody
 from reset.flows.mails import post, write
 from reset.flows.parts import Parts
+from reset.flows.requests import move
 from reset.ports import Mail
 
 FIRST_WAIT = timedelta(seconds=30)  # doubled at every failure
@@ -80,15 +80,9 @@ class Upkeep:
         with parts.store.read() as uow:
             overdue = uow.requests.overdue(parts.clock.now())
         for request in overdue:
-            moved = replace(
-                request,
-                state=advance(request.state, "expire"),
-                changed_at=parts.clock.now(),
-                ended_because="time",
-            )
             try:
                 with parts.store.write() as uow:
-                    uow.requests.save(moved, expected=request.state)
+                    move(parts, uow, replace(request, ended_because="time"), "expire")
                     uow.audit.append("request-expired", "service", {"request": request.id})
                     post(parts, uow, request.uid, "request-expired", token=request.token_serial)
             except StateConflict:
