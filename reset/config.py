@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -28,7 +28,8 @@ from pydantic import (
 )
 
 from pkcs11_driver.wire import PinRules
-from reset.core.policy import Policy
+from reset.core.deviations import Acceptance
+from reset.core.policy import CodeBox, Policy
 from reset.errors import SettingsRefused
 
 SERVICE_VARIABLE = "TOKEN_RESET_CONFIG"
@@ -108,6 +109,15 @@ class PinSettings(_Part):
     forbidden: str = PinRules.forbidden
 
 
+class AcceptanceSettings(_Part):
+    """A deviation that the institution accepts: who, and the first and last day."""
+
+    rule: Text
+    who: Text
+    on: date = Field(strict=True)
+    until: date = Field(strict=True)
+
+
 class PolicySettings(_Part):
     """Every limit of ``core.policy.Policy``; ages in the unit that the name says."""
 
@@ -123,6 +133,8 @@ class PolicySettings(_Part):
     requests_per_day: int = Policy.requests_per_day
     approval_hours: int = 72
     level: int = Policy.level
+    code_box: CodeBox = Policy.code_box
+    acceptance: tuple[AcceptanceSettings, ...] = ()
     so_tries: int = Policy.so_tries
     lease_seconds: int = 120
     releases_per_hour: int = Policy.releases_per_hour
@@ -131,8 +143,8 @@ class PolicySettings(_Part):
     pin: PinSettings = PinSettings()
 
     def policy(self) -> Policy:
-        """The policy. Raises ``ValueError`` with every problem."""
-        policy = Policy(
+        """The policy; it was judged when the settings were read."""
+        return Policy(
             questions_minimum=self.questions_minimum,
             questions_asked=self.questions_asked,
             own_questions_maximum=self.own_questions_maximum,
@@ -145,6 +157,8 @@ class PolicySettings(_Part):
             requests_per_day=self.requests_per_day,
             approval_age=timedelta(hours=self.approval_hours),
             level=self.level,
+            code_box=self.code_box,
+            acceptances=tuple(Acceptance(**one.model_dump()) for one in self.acceptance),
             so_tries=self.so_tries,
             lease=timedelta(seconds=self.lease_seconds),
             releases_per_hour=self.releases_per_hour,
@@ -152,14 +166,12 @@ class PolicySettings(_Part):
             session_absolute=timedelta(hours=self.session_absolute_hours),
             pin=PinRules(**self.pin.model_dump()),
         )
-        problems = policy.problems()
-        if problems:
-            raise ValueError("; ".join(problems))
-        return policy
 
     @model_validator(mode="after")
     def _acceptable(self) -> Self:
-        self.policy()
+        problems = self.policy().problems(datetime.now(UTC).date())
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 

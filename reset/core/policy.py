@@ -1,25 +1,41 @@
 """What a reset needs: every limit and age of the service in one frozen object.
 
 Defaults are those of design section 4. ``problems`` says why a policy is not acceptable; nothing
-can be configured below "another person signed" (S1.84, S1.86).
+can be configured below "another person signed" (S1.84, S1.86), and nothing below the worth of the
+token that is given back without an acceptance by name and date (S1.70).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Literal
 
 from pkcs11_driver.wire import PinRules
-from reset.core.assurance import CODES, Gate, Requirement
+from reset.core.assurance import CAP, CODES, LOGINS, METHODS, Gate, Requirement
+from reset.core.deviations import BELOW, Acceptance, acceptance_problems
 from reset.core.requests import State
+
+CodeBox = Literal["recovery", "mailbox"]
 
 HARD_SO_LIMIT = 15  # S1.19: the token locks its SO PIN for ever
 RESUME_AGE = timedelta(days=30)  # how long an unknown outcome may still be resolved by an order
 
+# where a mailed code goes, and the method that it proves
+CODE_BOXES: Mapping[CodeBox, tuple[str, str]] = {
+    "recovery": ("recovery", "code-recovery"),
+    "mailbox": ("directory", "code-mailbox"),
+}
+
 
 @dataclass(frozen=True)
 class Policy:
-    """Limits: counts, ages (timedelta) and the PIN rules."""
+    """Limits: counts, ages (timedelta) and the PIN rules.
+
+    ``code_box``: where mailed codes go; ``logins``: the level that a login with each method starts
+    at; ``acceptances``: deviations that the institution accepts.
+    """
 
     questions_minimum: int = 5
     questions_asked: int = 3
@@ -40,6 +56,9 @@ class Policy:
     answers_max_age: timedelta = timedelta(hours=96)
     code_max_age: timedelta = timedelta(minutes=30)
     level: int = 3
+    code_box: CodeBox = "recovery"
+    logins: Mapping[str, int] = field(default_factory=lambda: LOGINS)
+    acceptances: tuple[Acceptance, ...] = ()
     pin: PinRules = field(default_factory=PinRules)
     so_tries: int = 7
     lease: timedelta = timedelta(seconds=120)
@@ -51,6 +70,11 @@ class Policy:
     login_slow_longest: timedelta = timedelta(minutes=5)
 
     @property
+    def codes(self) -> tuple[str, ...]:
+        """The methods that count as the code: one that the PID opens only where codes go there."""
+        return tuple(m for m in CODES if m != "code-mailbox" or self.code_box == "mailbox")
+
+    @property
     def ask(self) -> Gate:
         """The gate before the approver is asked."""
         return Gate(
@@ -58,9 +82,10 @@ class Policy:
             (
                 Requirement("password", ("password",), self.password_max_age),
                 Requirement("answers", ("answers",), self.answers_max_age),
-                Requirement("code", CODES, self.code_max_age),
+                Requirement("code", self.codes, self.code_max_age),
             ),
             self.level - 1,
+            self.logins,
         )
 
     @property
@@ -79,21 +104,52 @@ class Policy:
             (
                 Requirement("password", ("password",), self.password_max_age),
                 Requirement("answers", ("answers",), self.answers_max_age + self.approval_age),
-                Requirement("code", CODES, self.code_max_age, after_approval=True),
+                Requirement("code", self.codes, self.code_max_age, after_approval=True),
                 Requirement("approval", ("approval",), approval_age),
             ),
             self.level,
+            self.logins,
+            releases=True,
         )
 
     def gate(self, state: State) -> Gate:
         """The gate that a request in ``state`` stands at."""
         return {"ready": self.release, "executing": self.resume}.get(state, self.ask)
 
-    def problems(self) -> list[str]:
-        """Why this policy is refused, one line each; empty when it is acceptable."""
+    def accepted(self, rule: str) -> bool:
+        """Whether the institution accepts this deviation."""
+        return any(one.rule == rule for one in self.acceptances)
+
+    def problems(self, today: date) -> list[str]:
+        """Why this policy is refused on ``today``, one line each; empty when it is acceptable."""
+        return [*self._worth_problems(today), *self._limit_problems()]
+
+    def _worth_problems(self, today: date) -> list[str]:
+        token = self.logins.get("certificate", CAP)
         checks = (
-            (self.level < 3, "level: below 3 no other person's signature would count"),
-            (self.level > 3, "level: above 3 no set of proofs would be enough"),
+            (self.level < 2, "level: below 2 no other person's signature would count"),
+            (
+                self.level < token and not self.accepted(BELOW),
+                f"level: {self.level} is below {token}, what the token is worth (S1.70): it needs "
+                f"an acceptance of {BELOW}, by name and date",
+            ),
+            (
+                any(
+                    name not in METHODS or not 1 <= level <= CAP
+                    or (METHODS[name].kind == "know" and level > 1)
+                    for name, level in self.logins.items()
+                ),
+                f"logins: known methods at 1 to {CAP}, what is only known at 1",
+            ),
+        )  # fmt: skip
+        return [
+            *(line for broken, line in checks if broken),
+            *(line for gate in (self.ask, self.release) for line in gate.problems()),
+            *acceptance_problems(self.acceptances, today),
+        ]
+
+    def _limit_problems(self) -> list[str]:
+        checks = (
             (self.questions_asked < 3, "questions_asked: at least 3"),
             (
                 self.questions_minimum <= self.questions_asked,

@@ -188,7 +188,7 @@ proofs = Table(
     Column("method", PlainText, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("detail", PlainText, nullable=False),
-    _words("method", assurance.METHODS),
+    _words("method", assurance.RECORDED),
 )
 
 mail_codes = Table(

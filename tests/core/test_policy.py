@@ -1,9 +1,12 @@
-"""Every limit has a default that holds and a range; nothing is configurable below a signature."""
+"""Every limit has a default that holds and a range; nothing is configurable below a signature.
+
+What a policy is worth, and who accepts it, is judged with the limits (S1.70, S1.74).
+"""
 
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,17 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkcs11_driver.wire import PinRules
-from reset.core.assurance import METHODS, Proof, standing
+from reset.core.assurance import RECORDED, Proof, standing
+from reset.core.deviations import BELOW, Acceptance
 from reset.core.policy import HARD_SO_LIMIT, Policy
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+TODAY = NOW.date()
+ACCEPTED = Acceptance(BELOW, "Sue Supervisor", date(2026, 1, 1), date(2026, 12, 31))
 AGES = [f.name for f in fields(Policy) if isinstance(getattr(Policy(), f.name), timedelta)]
 LOGIN_SLOW_AFTER = "login_slow_after"  # any value slows down; none opens anything
 
 
 def test_the_defaults_are_acceptable() -> None:
-    assert Policy().problems() == []
+    assert Policy().problems(TODAY) == []
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -38,6 +44,12 @@ BAD: list[tuple[str, Any]] = [
     ("level", 0),
     ("level", 2),
     ("level", 4),  # no set of proofs would be enough
+    ("code_box", "mailbox"),  # level 3 is out of reach then
+    ("logins", {"password": 2, "certificate": 3}),  # what is only known is worth 1
+    ("logins", {"password": 1, "certificate": 5}),
+    ("logins", {"password": 1, "certificate": 0}),
+    ("logins", {"password": 1, "certificate": 3, "magic": 1}),
+    ("acceptances", (replace(ACCEPTED, until=date(2026, 3, 3)),)),
     ("questions_asked", 2),
     ("questions_minimum", 3),
     ("own_questions_maximum", -1),
@@ -67,6 +79,8 @@ BAD: list[tuple[str, Any]] = [
     *((name, timedelta()) for name in AGES),
     *((name, -timedelta(seconds=1)) for name in AGES),
 ]
+# what the line begins with, where it is not the field
+NAMED = {"code_box": "level", "acceptances": "acceptance"}
 BAD_PIN = [
     ("minimum", 7),
     ("maximum", 7),
@@ -77,13 +91,14 @@ BAD_PIN = [
 
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_a_bad_value_is_named(name: str, value: Any) -> None:
-    lines = replace(Policy(), **{name: value}).problems()
-    assert any(line.startswith(f"{name}: ") for line in lines)
+    lines = replace(Policy(), **{name: value}).problems(TODAY)
+    named = NAMED.get(name, name)
+    assert any(line.startswith(f"{named}: ") for line in lines)
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_PIN)
 def test_a_bad_pin_rule_is_named(name: str, value: Any) -> None:
-    lines = Policy(pin=replace(PinRules(), **{name: value})).problems()
+    lines = Policy(pin=replace(PinRules(), **{name: value})).problems(TODAY)
     assert any(line.startswith(f"pin.{name}: ") for line in lines)
 
 
@@ -93,7 +108,7 @@ def test_every_limit_has_a_bad_value() -> None:
 
 
 def test_every_problem_is_told_at_once() -> None:
-    lines = Policy(level=1, code_digits=1, so_tries=99, lease=timedelta()).problems()
+    lines = Policy(level=1, code_digits=1, so_tries=99, lease=timedelta()).problems(TODAY)
     named = {line.partition(":")[0] for line in lines}
     assert {"level", "code_digits", "so_tries", "lease"} <= named
 
@@ -116,15 +131,18 @@ def test_a_policy_cannot_be_changed_in_place() -> None:
     ],
 )
 def test_the_edges_of_the_ranges_are_acceptable(name: str, value: Any) -> None:
-    assert replace(Policy(), **{name: value}).problems() == []
+    assert replace(Policy(), **{name: value}).problems(TODAY) == []
 
 
 def test_all_four_classes_may_be_asked_for() -> None:
-    assert Policy(pin=PinRules(classes=4, minimum=12)).problems() == []
+    assert Policy(pin=PinRules(classes=4, minimum=12)).problems(TODAY) == []
 
 
 # --- nothing below "another person signed" ------------------------------------------------
 values: dict[type, st.SearchStrategy[Any]] = {
+    str: st.sampled_from(["recovery", "mailbox"]),
+    dict: st.just(Policy().logins),
+    tuple: st.sampled_from([(), (ACCEPTED,)]),
     int: st.integers(-3, 20),
     timedelta: st.timedeltas(-2 * DAY, 40 * DAY),
     PinRules: st.just(PinRules()),
@@ -133,7 +151,7 @@ policies = st.fixed_dictionaries(
     {f.name: values[type(getattr(Policy(), f.name))] for f in fields(Policy)}
 ).map(lambda chosen: Policy(**chosen))
 moments = st.integers(-10, 60 * 24 * 40).map(lambda minutes: NOW - timedelta(minutes=minutes))
-proofs = st.builds(Proof, st.sampled_from(sorted(METHODS)), moments)
+proofs = st.builds(Proof, st.sampled_from(RECORDED), moments)
 
 
 @given(policies, st.lists(proofs, max_size=10))
@@ -147,14 +165,50 @@ def test_no_policy_at_all_lets_an_so_pin_go_without_an_approval(
 
 
 @given(policies)
-def test_an_acceptable_policy_needs_another_kind_and_another_person(policy: Policy) -> None:
-    if policy.problems():
+def test_an_acceptable_policy_needs_another_person_and_the_worth_that_was_accepted(
+    policy: Policy,
+) -> None:
+    if policy.problems(TODAY):
         return
-    recent = [Proof(m, NOW) for m in ("password", "answers", "code-mailbox", "approval")]
-    assert not standing(policy.release, recent, NOW).open
-    complete = [*recent, Proof("code-recovery", NOW)]
-    assert standing(policy.ask, [p for p in complete if p.method != "approval"], NOW).open
-    assert standing(policy.release, complete, NOW).open
+    box = "code-mailbox" if policy.code_box == "mailbox" else "code-recovery"
+    own = [Proof(m, NOW) for m in ("password", "answers", box)]
+    assert standing(policy.ask, own, NOW).open
+    assert standing(policy.release, [*own, Proof("approval", NOW)], NOW).open
+    assert policy.level == 3 or policy.accepted(BELOW)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("code_box", "mailbox"), ("level", 2)])
+def test_a_reset_below_the_token_needs_an_acceptance(limit: str, value: Any) -> None:
+    """S1.70: by name and date; without it the service does not start."""
+    policy = replace(Policy(level=2), **{limit: value})
+    (line,) = policy.problems(TODAY)
+    assert "below 3, what the token is worth" in line
+    assert replace(policy, acceptances=(ACCEPTED,)).problems(TODAY) == []
+
+
+def test_an_acceptance_raises_nothing_above_what_is_reached() -> None:
+    """S1.74: the mailbox that the PID opens stays worth nothing, whoever signs for it."""
+    lines = Policy(code_box="mailbox", acceptances=(ACCEPTED,)).problems(TODAY)
+    assert lines == [
+        "level: at ask, password + answers + code-mailbox reach 1, not 2",
+        "level: at release, password + answers + code-mailbox + approval reach 2, not 3",
+    ]
+
+
+def test_nothing_makes_a_second_person_needless() -> None:
+    for accepted in ((), (ACCEPTED,)):
+        lines = Policy(level=1, code_box="mailbox", acceptances=accepted).problems(TODAY)
+        assert "level: below 2 no other person's signature would count" in lines
+
+
+def test_a_code_that_the_pid_opens_counts_only_where_codes_go_there() -> None:
+    mailbox = Policy(code_box="mailbox", level=2, acceptances=(ACCEPTED,))
+    assert "code-mailbox" not in Policy().codes
+    assert "code-mailbox" in mailbox.codes
+    shown = [Proof(m, NOW) for m in ("password", "answers", "code-mailbox", "approval")]
+    assert standing(Policy().release, shown, NOW).missing == ("code",)
+    here = standing(mailbox.release, shown, NOW)
+    assert (here.level, here.open) == (2, True)
 
 
 def test_each_state_stands_at_its_gate() -> None:

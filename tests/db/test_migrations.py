@@ -177,7 +177,7 @@ ALL_WORDS = [
     ("operations", "state", get_args(custody.State)),
     ("jobs", "kind", get_args(wire.Kind)),
     ("mail_codes", "purpose", get_args(codes.Purpose)),
-    ("proofs", "method", assurance.METHODS),
+    ("proofs", "method", assurance.RECORDED),
 ]
 
 

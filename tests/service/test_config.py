@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,55 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
 def test_an_unusable_value_is_named(file: Path, old: str, new: str, named: str) -> None:
     """An unsafe policy is refused with its reason; nothing starts on half a configuration."""
     file.write_text(SERVICE.replace(old, new, 1))
+    assert named in _refused(file)
+
+
+ACCEPTED = """[policy]
+level = 2
+code_box = "mailbox"
+[[policy.acceptance]]
+rule = "reset-below-token"
+who = "Sue Supervisor"
+on = {on}
+until = {until}
+[mail]"""
+TODAY = datetime.now(UTC).date()
+
+
+def _accepting(on: int = -1, until: int = 1) -> str:
+    """Settings with an acceptance that begins and ends so many days from now."""
+    days = {"on": TODAY + timedelta(days=on), "until": TODAY + timedelta(days=until)}
+    return SERVICE.replace("[mail]", ACCEPTED.format(**days), 1)
+
+
+def test_a_reset_below_the_token_needs_a_record_by_name_and_date(file: Path) -> None:
+    """S1.70, S1.74: codes to the PID's own mailbox."""
+    file.write_text(_accepting())
+    policy = config.load(file).policy.policy()
+    (accepted,) = policy.acceptances
+    assert (policy.level, policy.code_box, accepted.who) == (2, "mailbox", "Sue Supervisor")
+    file.write_text(re.sub(r"\[\[policy.acceptance\]\][^[]*", "", _accepting()))
+    assert "reset-below-token, by name and date" in _refused(file)
+    file.write_text(_accepting().replace("level = 2\n", ""))
+    assert "reach 2, not 3" in _refused(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (_accepting(on=1), "has not come yet"),
+        (_accepting(on=-9, until=-1), "expired"),
+        (_accepting(until=-2), "before on"),
+        (_accepting().replace("reset-below-token", "anything"), "not one of asvs-6.4.2"),
+        (_accepting().replace('who = "Sue Supervisor"\n', ""), "who"),
+        (_accepting().replace("Sue Supervisor", "X"), "person's name"),
+        (re.sub(r"until = (\S+)", r'until = "\1"', _accepting()), "until"),
+        (re.sub(r"on = (\S+)\nuntil", r"on = \1T00:00:00Z\nuntil", _accepting()), "on"),
+        (_accepting().replace('"mailbox"', '"anywhere"'), "code_box"),
+    ],
+)
+def test_a_bad_acceptance_refuses_to_start(file: Path, text: str, named: str) -> None:
+    file.write_text(text)
     assert named in _refused(file)
 
 
