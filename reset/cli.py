@@ -191,6 +191,10 @@ def _doctor(arguments: Arguments) -> None:
         print(f"{name}: {fact}")
     for name, fact in made.parts.custodian.health().items():
         print(f"custodian {name}: {fact}")
+    policy = made.parts.policy
+    print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
+    for one in policy.acceptances:
+        print(f"accepted {one.rule}: {one.who}, {one.on} to {one.until}")
 
 
 def _version() -> str:

@@ -142,16 +142,19 @@ def _listen(service: Service) -> list[listeners.Listener]:
 
 
 def work(service: Service) -> None:
-    """Be the worker until SIGTERM: mail, expiry, leftovers, checkpoints.
+    """Be the worker until SIGTERM: accepted deviations, mail, expiry, leftovers, checkpoints.
 
     A failing round is tried again.
     """
-    stop = threading.Event()
+    stop, recorded = threading.Event(), False
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
         started = time.monotonic()
         try:
+            if not recorded:
+                service.flows.auditing.record_acceptances()
+                recorded = True
             done = service.upkeep.run_once() + service.checkpointing.run_once()
         except Exception:  # noqa: BLE001 - the edge of the worker: it must outlive any bad row
             _log.exception("a round of the worker failed")

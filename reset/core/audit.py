@@ -76,6 +76,7 @@ EVENTS = frozenset(
         "escrow-restored",
         "escrow-corrected",
         "mail-given-up",
+        "acceptances-changed",
     }
 )
 

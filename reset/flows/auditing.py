@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 from reset.core import audit, checkpoints, merkle
@@ -15,6 +16,7 @@ from reset.ports import UnitOfWork
 
 PAGE = 100
 _BATCH = 1_000
+_ACCEPTED = b'"event":"acceptances-changed"'  # values are escaped: no other entry holds these bytes
 
 
 class Auditing:
@@ -27,6 +29,25 @@ class Auditing:
             raise Forbidden(reason="role")
         with self._parts.store.read() as uow:
             return uow.audit.newest(limit)
+
+    def record_acceptances(self) -> None:
+        """Write down which deviations the institution accepts, if it is not what was last written.
+
+        For the start of the worker, which reads the whole log for its checkpoints anyway; two
+        workers that start at once may both write it.
+        """
+        accepted = {
+            one.rule: f"{one.who}, {one.on} to {one.until}"
+            for one in self._parts.policy.acceptances
+        }
+        known: dict[str, str] = {}
+        with self._parts.store.read() as uow:
+            for entry in uow.audit.entries():
+                if _ACCEPTED in entry.raw:
+                    known = json.loads(entry.raw)["facts"]
+        if accepted != known:
+            with self._parts.store.write() as uow:
+                uow.audit.append("acceptances-changed", "service", accepted)
 
     def key(self) -> VerifierKey:
         """The key that signs checkpoints of this log. Raises ``Unavailable``."""

@@ -8,9 +8,10 @@ import json
 from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
+from reset.core.deviations import DEVIATIONS
 from reset.errors import BadInput
 from reset.web.guards import guard
-from reset.web.site import flows, person
+from reset.web.site import flows, person, site
 
 blueprint = Blueprint("auditing", __name__)
 checkpoints_blueprint = Blueprint("checkpoints", __name__)
@@ -19,10 +20,11 @@ checkpoints_blueprint = Blueprint("checkpoints", __name__)
 @blueprint.get("/audit")
 @guard("auditor")
 def newest() -> ResponseReturnValue:
-    """The entries as they are stored, newest first."""
+    """The entries as they are stored, newest first, and the deviations that are accepted now."""
     entries = flows().auditing.newest(person())
     shown = [(entry.number, json.loads(entry.raw), entry.chain.hex()) for entry in entries]
-    return render_template("audit.html", entries=shown)
+    accepted = [(one, DEVIATIONS[one.rule]) for one in site().settings.policy.acceptances]
+    return render_template("audit.html", entries=shown, accepted=accepted)
 
 
 @checkpoints_blueprint.get("/audit/checkpoints")

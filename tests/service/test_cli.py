@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,8 +133,45 @@ def test_audit_commands(institution: Institution) -> None:
 
 
 def test_doctor(institution: Institution) -> None:
-    """What works is listed; without the custodian it is refused."""
-    assert "database: ok" in institution.command("doctor")
+    """What works is listed, and what a reset is worth."""
+    said = institution.command("doctor")
+    assert "database: ok" in said
+    assert "a reset is worth: 3, codes go to: recovery\n" in said
+    assert "accepted" not in said
+
+
+def test_who_accepted_what_is_told_and_recorded(institution: Institution) -> None:
+    """By doctor, and by the worker in the log when it starts."""
+    today = datetime.now(UTC).date()
+    settings = institution.root / "accepting.toml"
+    settings.touch(mode=0o600)
+    settings.write_text(
+        institution.config.read_text()
+        + '\n[[policy.acceptance]]\nrule = "asvs-6.4.2"\nwho = "Sue Supervisor"\n'
+        + f"on = {today}\nuntil = {today}\n"
+    )
+    said = institution.command("doctor", config=settings)
+    assert f"accepted asvs-6.4.2: Sue Supervisor, {today} to {today}\n" in said
+    before = _entries(institution)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "reset.cli", "worker", "--config", str(settings)],
+        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 60
+        while (known := _entries(institution)) == before and time.monotonic() < end:
+            time.sleep(0.2)
+    finally:
+        worker.terminate()
+        worker.wait(timeout=20)
+    institution.command("audit", "checkpoint")
+    entry = institution.command("audit", "prove", str(known))
+    assert "acceptances-changed" in entry
+    assert f"Sue Supervisor, {today} to {today}" in entry
+
+
+def _entries(institution: Institution) -> int:
+    return int(institution.command("audit", "verify").split()[0])
 
 
 @pytest.mark.parametrize(
