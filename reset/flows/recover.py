@@ -20,6 +20,7 @@ from reset.core.approvals import one_line
 from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
 from reset.core.identities import Person
+from reset.core.policy import CODE_BOXES
 from reset.core.profile import ANSWER_LIMIT, Draw, StoredAnswer, answer_context, draw, normalise
 from reset.core.requests import TRANSITIONS, Event, Request
 from reset.core.tokens import Token
@@ -71,10 +72,12 @@ class Overview:
 @dataclass(frozen=True)
 class Progress:
     """Where one request stands. ``step``: login, questions, code, wait, helper, office, done or
-    ended; ``approvers``: names; ``rounds_left``: of answering."""
+    ended; ``worth``: what all proofs amount to so far, of what the token's reset needs;
+    ``approvers``: names; ``rounds_left``: of answering."""
 
     request: Request
     standing: Standing
+    worth: Standing
     step: str
     operation: Operation | None
     approvers: tuple[str, ...]
@@ -93,7 +96,7 @@ class Recover:
         with self._parts.store.read() as uow:
             tokens = tuple(t for t in uow.tokens.of_holder(uid) if t.state == "in-use")
             requests = tuple(uow.requests.of_holder(uid))
-            return Overview(tokens, requests, _missing(uow, uid), self._blocked(uow, uid))
+            return Overview(tokens, requests, self._missing(uow, uid), self._blocked(uow, uid))
 
     def progress(self, uid: str, request_id: str, login_at: datetime) -> Progress:
         """Where the request stands. ``login_at``: when this session's password was given.
@@ -108,22 +111,32 @@ class Recover:
             blocked = self._blocked(uow, uid)
             spent = uow.tries.spent(rounds_key(uid))
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
-        here = standing(parts.policy.gate(request.state), proofs, parts.clock.now())
+        policy, now = parts.policy, parts.clock.now()
+        here = standing(policy.gate(request.state), proofs, now)
+        last = policy.resume if request.state == "executing" else policy.release
         named = (parts.directory.by_uid(a) for a in approver_uids(parts, uid))
         names = tuple(p.name for p in named if p)
         return Progress(
             request=request,
             standing=here,
+            worth=standing(last, proofs, now),
             step=_step(request, here, blocked),
             operation=operation,
             approvers=names,
-            rounds_left=max(0, parts.policy.failed_rounds - spent),
+            rounds_left=max(0, policy.failed_rounds - spent),
             rounds_spent=spent,
             code_tries=tries,
         )
 
     def _blocked(self, uow: UnitOfWork, uid: str) -> bool:
         return uow.tries.spent(rounds_key(uid)) >= self._parts.policy.failed_rounds
+
+    def _missing(self, uow: UnitOfWork, uid: str) -> str:
+        profile = uow.profiles.get(uid)
+        if profile is None or not profile.answers:
+            return "profile"
+        own_address = self._parts.policy.code_box == "recovery"
+        return "recovery-address" if own_address and not profile.recovery_address else ""
 
     # --- opening ---------------------------------------------------------------------
     def open(self, person: Person, login_at: datetime, serial: str | None, reason: str) -> Request:
@@ -162,7 +175,7 @@ class Recover:
         policy, now = self._parts.policy, self._parts.clock.now()
         if self._blocked(uow, uid):
             raise SelfServiceBlocked
-        missing = _missing(uow, uid)
+        missing = self._missing(uow, uid)
         if missing:
             raise NoProfile(missing=missing)
         if uow.operations.unresolved_of(token.serial):
@@ -300,7 +313,7 @@ class Recover:
         return here
 
     def send_code(self, uid: str, request_id: str, login_at: datetime) -> None:
-        """Mail a code to the recovery address.
+        """Mail a code to the box that the policy names.
 
         Raises ``ProofsMissing`` before the questions are answered, ``CodeSendsSpent``,
         ``NoProfile`` without an address, ``SelfServiceBlocked``, ``StateConflict`` when no code is
@@ -310,14 +323,13 @@ class Recover:
         if set(here.standing.missing) & {"password", "answers"}:
             raise ProofsMissing(missing=list(here.standing.missing), gate="code")
         with self._parts.store.write() as uow:
-            missing = _missing(uow, uid)
+            missing = self._missing(uow, uid)
             if missing:
                 raise NoProfile(missing=missing)
             request = _own(uow, uid, request_id)
             move(self._parts, uow, request, "prove")
-            codes.send(
-                self._parts, uow, uid, "reset", request_id, box="recovery", method="code-recovery"
-            )
+            box, method = CODE_BOXES[self._parts.policy.code_box]
+            codes.send(self._parts, uow, uid, "reset", request_id, box=box, method=method)
 
     def enter_code(
         self, uid: str, request_id: str, typed: str, login_at: datetime, seen: int | None = None
@@ -395,13 +407,6 @@ def _own(uow: UnitOfWork, uid: str, request_id: str) -> Request:
     if request is None or request.uid != uid:
         raise NotFound(what="request")
     return request
-
-
-def _missing(uow: UnitOfWork, uid: str) -> str:
-    profile = uow.profiles.get(uid)
-    if profile is None or not profile.answers:
-        return "profile"
-    return "" if profile.recovery_address else "recovery-address"
 
 
 def _choose(uow: UnitOfWork, uid: str, serial: str | None) -> Token:

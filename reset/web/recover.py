@@ -27,6 +27,7 @@ from reset.web.paths import go
 from reset.web.sessions import login_at, renew
 from reset.web.site import flows, person, site
 from reset.web.steps import steps
+from reset.web.worth import parts
 
 blueprint = Blueprint("recover", __name__)
 REFRESH = 10  # seconds
@@ -70,7 +71,9 @@ def show(request_id: str) -> ResponseReturnValue:
     """Where the request stands and what comes next."""
     here = _progress(request_id)
     refresh = REFRESH if here.step == "wait" else 0
-    return render_template("request.html", **_context(here), refresh=refresh)
+    over = here.step in ("done", "ended", "office")
+    worth = [] if over else parts(here, site().settings.policy)
+    return render_template("request.html", **_context(here), worth=worth, refresh=refresh)
 
 
 @blueprint.get("/reset/<random:request_id>/questions")

@@ -334,12 +334,13 @@ class Visitor:
 
 
 def make_world(
-    template: Path, directory: Path, public: str = PUBLIC, certificate: str = CERTIFICATE
-) -> World:
+    template: Path, directory: Path, public: str = PUBLIC, certificate: str = CERTIFICATE,
+    policy: Policy | None = None,
+) -> World:  # fmt: skip
     """A world on a fresh copy of the database."""
     shutil.copy(template, directory / "reset.db")
     watch, vault = Watch(), Vault()
-    policy = Policy()
+    policy = policy or Policy()
     parts = Parts(
         policy=policy,
         clock=watch,

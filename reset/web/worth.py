@@ -1,0 +1,78 @@
+"""What the holder's proofs are worth, in plain words: what is done, what is missing, and why.
+
+The sentences follow the tables of ``core.assurance``: one part a kind, in the order of the gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reset.core.assurance import METHODS, Standing
+from reset.core.policy import CODE_BOXES, Policy
+from reset.flows.recover import Progress
+
+THINGS = {
+    "password": "your password",
+    "answers": "your answers",
+    "code-recovery": "the code to your recovery address",
+    "code-mailbox": "the code to your mailbox",
+    "approval": "the signature of another person",
+}
+HEADINGS = {"know": "What you know", "have": "What you have", "vouch": "Who vouches for you"}
+# why a kind counts; for several things of one kind, why they do not add
+_WHY = {
+    "have": "{things} shows that you also have that mailbox. Your password does not open it, so "
+    "this counts as a second kind.",
+    "vouch": "Nobody gets a new PIN on their own word alone: another person signs that it is "
+    "really you who asks.",
+}
+_TOGETHER = "{things} are {all} things that you know, so together they count once."
+_SAME_KEY = " Your password opens that mailbox, too: the code is no kind of its own."
+_State = Literal["done", "missing", "needed again"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of proof: what it is and why it counts; ``todo``: what of it is to be done."""
+
+    heading: str
+    why: str
+    standing: _State
+    todo: str
+
+
+def parts(here: Progress, policy: Policy) -> list[Part]:
+    """One part for each kind that a reset needs."""
+    kinds: dict[str, dict[str, str]] = {}  # kind → requirement → method
+    for need in policy.release.requirements:
+        mailed = CODE_BOXES[policy.code_box][1]
+        method = mailed if mailed in need.methods else need.methods[0]
+        kinds.setdefault(METHODS[method].kind, {})[need.name] = method
+    return [_part(kind, needs, here.worth) for kind, needs in kinds.items()]
+
+
+def _part(kind: str, needs: dict[str, str], worth: Standing) -> Part:
+    again = [m for name, m in needs.items() if name in worth.again]
+    new = [m for name, m in needs.items() if name in {*worth.missing} - {*worth.again}]
+    todo = []
+    if again:
+        todo.append(f"It counts for a while only. Please show again: {_listed(again)}.")
+    if new and len(new) < len(needs):
+        todo.append(f"Still to come: {_listed(new)}.")
+    standing: _State = "needed again" if again else "missing" if new else "done"
+    return Part(HEADINGS[kind], _why(kind, [*needs.values()]), standing, " ".join(todo))
+
+
+def _why(kind: str, methods: list[str]) -> str:
+    things = _listed(methods)
+    things = things[0].upper() + things[1:]
+    if len(methods) == 1:
+        return _WHY[kind].format(things=things)
+    together = _TOGETHER.format(things=things, all="both" if len(methods) == 2 else "all")
+    return together + (_SAME_KEY if "code-mailbox" in methods else "")
+
+
+def _listed(methods: list[str]) -> str:
+    *first, last = (THINGS[method] for method in methods)
+    return f"{', '.join(first)} and {last}" if first else last
