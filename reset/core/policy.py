@@ -125,7 +125,7 @@ class Policy:
         return [*self._worth_problems(today), *self._limit_problems()]
 
     def _worth_problems(self, today: date) -> list[str]:
-        token = self.logins.get("certificate", CAP)
+        token = LOGINS["certificate"]  # no policy makes the token worth less
         checks = (
             (self.level < 2, "level: below 2 no other person's signature would count"),
             (

@@ -27,7 +27,7 @@ from reset.web.paths import go
 from reset.web.sessions import login_at, renew
 from reset.web.site import flows, person, site
 from reset.web.steps import steps
-from reset.web.worth import parts
+from reset.web.worth import explained
 
 blueprint = Blueprint("recover", __name__)
 REFRESH = 10  # seconds
@@ -72,7 +72,7 @@ def show(request_id: str) -> ResponseReturnValue:
     here = _progress(request_id)
     refresh = REFRESH if here.step == "wait" else 0
     over = here.step in ("done", "ended", "office")
-    worth = [] if over else parts(here, site().settings.policy)
+    worth = [] if over else explained(here, site().settings.policy)
     return render_template("request.html", **_context(here), worth=worth, refresh=refresh)
 
 

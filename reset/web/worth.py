@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reset.core.assurance import METHODS, Standing
+from reset.core.assurance import METHODS
 from reset.core.policy import CODE_BOXES, Policy
 from reset.flows.recover import Progress
 
@@ -29,6 +29,10 @@ _WHY = {
 }
 _TOGETHER = "{things} are {all} things that you know, so together they count once."
 _SAME_KEY = " Your password opens that mailbox, too: the code is no kind of its own."
+_AGAIN = {
+    "now": "It counts for a while only. Please show again: {}.",
+    "wait": "It counts for a while only. Do nothing now; after the approval we ask again for {}.",
+}
 _State = Literal["done", "missing", "needed again"]
 
 
@@ -42,22 +46,23 @@ class Part:
     todo: str
 
 
-def parts(here: Progress, policy: Policy) -> list[Part]:
+def explained(here: Progress, policy: Policy) -> list[Part]:
     """One part for each kind that a reset needs."""
     kinds: dict[str, dict[str, str]] = {}  # kind → requirement → method
     for need in policy.release.requirements:
         mailed = CODE_BOXES[policy.code_box][1]
         method = mailed if mailed in need.methods else need.methods[0]
         kinds.setdefault(METHODS[method].kind, {})[need.name] = method
-    return [_part(kind, needs, here.worth) for kind, needs in kinds.items()]
+    return [_part(kind, needs, here) for kind, needs in kinds.items()]
 
 
-def _part(kind: str, needs: dict[str, str], worth: Standing) -> Part:
+def _part(kind: str, needs: dict[str, str], here: Progress) -> Part:
+    worth = here.worth
     again = [m for name, m in needs.items() if name in worth.again]
     new = [m for name, m in needs.items() if name in {*worth.missing} - {*worth.again}]
     todo = []
     if again:
-        todo.append(f"It counts for a while only. Please show again: {_listed(again)}.")
+        todo.append(_AGAIN["wait" if here.step == "wait" else "now"].format(_listed(again)))
     if new and len(new) < len(needs):
         todo.append(f"Still to come: {_listed(new)}.")
     standing: _State = "needed again" if again else "missing" if new else "done"

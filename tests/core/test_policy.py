@@ -186,6 +186,11 @@ def test_a_reset_below_the_token_needs_an_acceptance(limit: str, value: Any) -> 
     assert replace(policy, acceptances=(ACCEPTED,)).problems(TODAY) == []
 
 
+def test_no_policy_makes_the_token_worth_less_to_get_around_it() -> None:
+    (line,) = Policy(level=2, logins={"password": 1, "certificate": 1}).problems(TODAY)
+    assert "below 3, what the token is worth" in line
+
+
 def test_an_acceptance_raises_nothing_above_what_is_reached() -> None:
     """S1.74: the mailbox that the PID opens stays worth nothing, whoever signs for it."""
     lines = Policy(code_box="mailbox", acceptances=(ACCEPTED,)).problems(TODAY)

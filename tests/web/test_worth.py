@@ -70,6 +70,17 @@ def test_what_is_done_and_missing_along_the_way(world: World) -> None:
     assert standing() == ("3 of 3", ["done", "done", "done"])
 
 
+def test_what_grows_old_while_the_approver_is_asked_is_not_asked_for_now(world: World) -> None:
+    world.enrol()
+    _, path = world.asked()
+    world.watch.at += timedelta(hours=5)
+    visitor = world.logged_in()
+    assert why(visitor, path)[1]["What you have"] == "needed again"
+    text = words(visitor, path)
+    assert "after the approval we ask again for the code to your recovery address." in text
+    assert "Please show again" not in text
+
+
 def test_a_request_that_is_over_explains_nothing(world: World) -> None:
     world.enrol()
     visitor = world.logged_in()
