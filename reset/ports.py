@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from reset.core.approvals import Approval, Delegation
@@ -236,6 +236,12 @@ class Throttle(Protocol):
         """0 when an attempt may go on (it is counted), else the seconds to wait."""
 
     def clear(self, key: str) -> None: ...
+    def take(self, key: str, at: datetime, every: timedelta, burst: int) -> int:
+        """0 when an attempt may go on, else the seconds to wait: ``burst`` at once, then one in
+        ``every``. Nobody waits longer than that."""
+
+    def put_back(self, key: str, every: timedelta) -> None:
+        """An attempt that was taken did not count after all."""
 
 
 class Requests(Protocol):
@@ -348,7 +354,11 @@ class AuditLog(Protocol):
 
 @dataclass(frozen=True)
 class Session:
-    """A web session; ``key`` is the SHA-256 of the cookie's random id, in hex."""
+    """A web session; ``key`` is the SHA-256 of the cookie's random id, in hex.
+
+    ``handle`` names it on pages and stays the same when the cookie is renewed; ``address`` and
+    ``agent`` are what its person may know it by: where it began, and the browser's own words.
+    """
 
     key: str
     site: str
@@ -356,6 +366,9 @@ class Session:
     data: str = field(repr=False)
     created_at: datetime
     seen_at: datetime
+    handle: str
+    address: str
+    agent: str
 
 
 class Sessions(Protocol):
@@ -365,6 +378,9 @@ class Sessions(Protocol):
         """Move the idle age of a session that still exists."""
 
     def delete(self, key: str) -> None: ...
+    def of_person(self, uid: str) -> list[Session]:
+        """All sessions of a person, the newest first."""
+
     def purge(self, idle_since: datetime, created_before: datetime) -> int: ...
 
 

@@ -32,6 +32,7 @@ EVENTS = frozenset(
         "certificate-login",
         "certificate-refused",
         "logout",
+        "session-ended",
         "profile-registered",
         "profile-changed",
         "profile-deleted",

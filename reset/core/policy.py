@@ -68,6 +68,8 @@ class Policy:
     session_absolute: timedelta = timedelta(hours=8)
     login_slow_after: int = 5
     login_slow_longest: timedelta = timedelta(minutes=5)
+    address_failures: int = 100  # wrong passwords from one network at once, then one in ``every``
+    address_failure_every: timedelta = timedelta(seconds=10)
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -178,6 +180,7 @@ class Policy:
             ),
             (self.releases_per_hour < 1, "releases_per_hour: at least 1"),
             (self.releases_per_approval < 1, "releases_per_approval: at least 1"),
+            (self.address_failures < 10, "address_failures: at least 10, people share addresses"),
             (self.session_idle > self.session_absolute, "session_idle: above session_absolute"),
             (self.session_absolute > timedelta(hours=12), "session_absolute: at most 12 hours"),
         )

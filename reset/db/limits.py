@@ -5,6 +5,7 @@ Rules (design section 4):
 1. A try is spent by one statement that also checks the limit, so N parallel guesses never get
    more than the limit, over any number of nodes.
 2. The slow-down never locks anybody out for longer than ``longest``.
+3. A bucket (``take``) refills with time: many people behind one address hardly notice it.
 """
 
 from __future__ import annotations
@@ -93,6 +94,35 @@ class SqlThrottle(Repository):
             .values(failures=failures, free_at=at + self._delay(failures))
         )
         return 0
+
+    def take(self, key: str, at: datetime, every: timedelta, burst: int) -> int:
+        """0 when an attempt may go on (it is counted), else the whole seconds to wait.
+
+        The generic cell rate algorithm (ITU-T I.371): ``free_at`` is when the bucket will be full.
+        """
+        self._forget(at)
+        first = self._insert(throttle).values(key=key, failures=0, free_at=at)
+        locked = first.on_conflict_do_update(
+            index_elements=["key"], set_={"key": first.excluded.key}
+        ).returning(throttle.c.free_at)
+        full: datetime = self._connection.execute(locked).one().free_at
+        after = max(full, at) + every
+        wait = after - every * burst - at
+        if wait > timedelta():
+            return math.ceil(wait.total_seconds())
+        self._move(key, after)
+        return 0
+
+    def put_back(self, key: str, every: timedelta) -> None:
+        """An attempt that was taken did not count after all."""
+        held = select(throttle.c.free_at).where(throttle.c.key == key)
+        full: datetime | None = self._connection.scalar(self._held(held))
+        if full is not None:
+            self._move(key, full - every)
+
+    def _move(self, key: str, free_at: datetime) -> None:
+        moved = update(throttle).where(throttle.c.key == key).values(free_at=free_at)
+        self._connection.execute(moved)
 
     def clear(self, key: str) -> None:
         """Forget the failures of ``key``."""

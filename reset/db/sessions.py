@@ -30,6 +30,11 @@ class SqlSessions(Repository):
         """End a session."""
         self._connection.execute(delete(sessions).where(sessions.c.key == key))
 
+    def of_person(self, uid: str) -> list[Session]:
+        """All sessions of a person, the newest first."""
+        mine = columns(sessions, Session).where(sessions.c.uid == uid)
+        return self._all(Session, mine.order_by(sessions.c.created_at.desc(), sessions.c.key))
+
     def purge(self, idle_since: datetime, created_before: datetime) -> int:
         """Delete sessions last seen before ``idle_since`` or made before ``created_before``."""
         old = (sessions.c.seen_at < idle_since) | (sessions.c.created_at < created_before)

@@ -366,8 +366,11 @@ sessions = Table(
     metadata,
     Column("key", PlainText, primary_key=True),
     Column("site", PlainText, nullable=False),
-    Column("uid", PlainText, nullable=False),
+    Column("uid", PlainText, nullable=False, index=True),
     Column("data", PlainText, nullable=False),
     Column("created_at", UtcTime, nullable=False, index=True),
     Column("seen_at", UtcTime, nullable=False, index=True),
+    Column("handle", PlainText, nullable=False),
+    Column("address", PlainText, nullable=False),
+    Column("agent", PlainText, nullable=False),
 )

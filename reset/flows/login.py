@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 from reset.core.identities import Person, tidy_pid
@@ -20,6 +21,19 @@ class TokenLogin:
     token: Token
 
 
+def network_of(address: str) -> str:
+    """What attempts are counted by: an IPv4 address, or the /64 that one IPv6 customer has."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # a unix socket has none
+        return "unknown"
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
 class Login:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -28,7 +42,8 @@ class Login:
         """The person, when PID and password are right (S1.55).
 
         The attempt is counted before the password is looked at; failures slow down the pair of
-        login name and address, so that nobody can lock somebody else out (S1.97, peer failure 41).
+        login name and network, and a network that tries many names, but nobody can lock somebody
+        else out (S1.97, peer failure 41).
         Raises ``BadInput``, ``SlowDown``, ``LoginRefused``, ``Busy``, ``Unavailable``.
         """
         name = tidy_pid(pid)
@@ -37,10 +52,13 @@ class Login:
         if not password or len(password.encode()) > PASSWORD_LIMIT:
             raise BadInput(field="password", rule="empty" if not password else "too-long")
         parts = self._parts
+        network, now = network_of(address), parts.clock.now()
+        every, burst = parts.policy.address_failure_every, parts.policy.address_failures
         # people type passwords into the wrong field: no name is kept in clear
-        key = "login:" + parts.custodian.hmac(f"login 1|{name}|{address}".encode()).hex()
+        key = "login:" + parts.custodian.hmac(f"login 1|{name}|{network}".encode()).hex()
+        around = f"network:{network}"
         with parts.store.write() as uow:
-            wait = uow.throttle.reserve(key, parts.clock.now())
+            wait = uow.throttle.reserve(key, now) or uow.throttle.take(around, now, every, burst)
         if wait:
             raise SlowDown(retry_after=wait)
         person = parts.directory.check_password(name, password)
@@ -52,6 +70,7 @@ class Login:
                 )
             else:
                 uow.throttle.clear(key)
+                uow.throttle.put_back(around, every)
                 uow.audit.append("login", person.uid, {"address": address})
         if person is None:
             raise LoginRefused

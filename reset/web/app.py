@@ -22,13 +22,14 @@ from reset.web import (
     helper_api,
     journal,
     operate,
+    own_sessions,
     public,
     recover,
     sessions,
 )
 from reset.web.durations import span
 from reset.web.error_texts import NOTICES
-from reset.web.paths import Name, RandomId
+from reset.web.paths import RandomId
 from reset.web.site import Flows, Site, SiteName, WebSettings
 from reset.web.site import install as install_site
 
@@ -40,6 +41,7 @@ def create_public_site(flows: Flows, settings: WebSettings, templates: Path, sta
     blueprints = (
         public.blueprint,
         recover.blueprint,
+        own_sessions.blueprint("login"),
         helper_api.blueprint,
         health.blueprint,
         auditing.checkpoints_blueprint,
@@ -56,6 +58,7 @@ def create_certificate_site(
         enrol.blueprint,
         approve.blueprint,
         operate.blueprint,
+        own_sessions.blueprint("certificate"),
         auditing.blueprint,
     )
     return _create("certificate", flows, settings, (templates, static), blueprints)
@@ -79,7 +82,7 @@ def _create(
     )
     app.session_interface = sessions.CookieSessions(name)
     app.url_map.merge_slashes = False
-    app.url_map.converters.update(random=RandomId, name=Name)
+    app.url_map.converters.update(random=RandomId)
     app.jinja_env.undefined = jinja2.StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(when=show, span=span)

@@ -360,4 +360,8 @@ NOTICES: Mapping[str, str] = {
     "revoked": "The delegation has ended.",
     "check-recorded": "The check of identity is recorded.",
     "block-lifted": "The block is lifted. The person was told by mail.",
+    "session-is-ended": "That session is ended: it is logged out there.",
+    "session-was-ended": "That session had already ended.",
+    "others-are-ended": "You are logged out everywhere but here.",
+    "sessions-ended": "The person is logged out everywhere.",
 }

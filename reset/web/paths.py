@@ -19,12 +19,6 @@ class RandomId(BaseConverter):
     regex = "[0-9a-f]{32}"
 
 
-class Name(BaseConverter):
-    """A UID: no slash and no control character."""
-
-    regex = r"[^/\x00-\x1f\x7f]{1,128}"
-
-
 def safe_next(path: str) -> str:
     """``path`` if it is on the list, else the start page."""
     return path if _NEXT.fullmatch(path) else "/"

@@ -2,7 +2,7 @@
 
 Rules (ASVS 7, threats T22):
 
-1. All storing is explicit (``begin``, ``renew``, ``end``); sending a response does no IO.
+1. All storing is explicit (``begin``, ``renew``, ``remember``, ``end``); a response does no IO.
 2. Every step up (login, answers right, code right) gets a new identifier; the old row is gone.
 3. A visitor who is not logged in costs no row: the cookie carries the form token alone. The
    ``__Host-`` prefix keeps any other host from planting one.
@@ -165,29 +165,48 @@ def begin(person: Person) -> None:
 
 def _begin(uid: str) -> None:
     session[_FORM_TOKEN] = secrets.token_hex(20)
-    _store(uid, None)
+    web = _web()
+    cookie = flows().sessions.begin(
+        site().name,
+        uid,
+        json.dumps(dict(web)),
+        address=address(),
+        agent=request.headers.get("User-Agent", ""),
+        instead_of=web.cookie if _STORED.fullmatch(web.cookie) else "",
+    )
+    _send(cookie)
 
 
 def renew() -> None:
     """Give a stored session a new identifier after a step up; its absolute age goes on."""
+    _send(flows().sessions.renew(current(), json.dumps(dict(_web()))))
+
+
+def _send(cookie: str) -> None:
+    web = _web()
+    web.send, web.row = cookie, flows().sessions.load(cookie, site().name)
+
+
+def remember(name: str, value: str) -> None:
+    """Keep a value in the stored session, so that no address has to carry it."""
+    row = current()
+    session[name] = value
+    flows().sessions.keep(row, json.dumps(dict(_web())))
+
+
+def current() -> Session:
+    """The stored session of this request. Raises ``LoginNeeded``."""
     row = _web().row
     if row is None:
-        raise RuntimeError("only a stored session can be renewed")
-    _store(row.uid, row.created_at)
-
-
-def _store(uid: str, created_at: datetime | None) -> None:
-    web = _web()
-    if _STORED.fullmatch(web.cookie):
-        flows().sessions.end(web.cookie)
-    web.send = flows().sessions.save(None, site().name, uid, json.dumps(dict(web)), created_at)
+        raise LoginNeeded
+    return row
 
 
 def end() -> None:
     """Log out: the row is deleted, the cookie too."""
     web = _web()
     if web.row:
-        flows().sessions.end(web.cookie)
+        flows().sessions.end(web.row)
         flows().login.note_logout(web.row.uid)
     session.clear()
     web.row, web.send = None, ""
@@ -195,10 +214,7 @@ def end() -> None:
 
 def login_at() -> datetime:
     """When the password of this session was given: a session begins with the login."""
-    row = _web().row
-    if row is None:
-        raise LoginNeeded
-    return row.created_at
+    return current().created_at
 
 
 def address() -> str:

@@ -74,6 +74,7 @@ BAD: list[tuple[str, Any]] = [
     ("lease", timedelta(minutes=11)),
     ("releases_per_hour", 0),
     ("releases_per_approval", 0),
+    ("address_failures", 9),
     ("session_idle", timedelta(hours=9)),
     ("session_absolute", timedelta(hours=13)),
     *((name, timedelta()) for name in AGES),

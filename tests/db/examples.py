@@ -35,7 +35,7 @@ DELEGATION = Delegation("d1", "u2", "u3", NOW, NOW + HOUR)
 JOB = Job("j1", "reset", "u1", "r1", "T1", "ABC", b"challenge", NOW)
 OPERATION = Operation("o1", "r1", "a1", "T1", "intent", 1, 2)
 MAIL = Mail("m1", "u1", "directory", "reset-code", {"token": "blue"}, "c1", NOW)
-SESSION = Session("k1", "public", "u1", '{"csrf":"x"}', NOW, NOW)
+SESSION = Session("k1", "public", "u1", '{"csrf":"x"}', NOW, NOW, "h1", "192.0.2.1", "Firefox/1")
 
 
 class Watch:

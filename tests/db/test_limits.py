@@ -75,6 +75,42 @@ def _node(url: str, name: str) -> list[int | None]:
     return results
 
 
+# --- buckets ------------------------------------------------------------------------
+def test_a_bucket_gives_its_burst_and_then_one_at_a_time(store: SqlStore) -> None:
+    with store.write() as uow:
+        assert [uow.throttle.take("n", NOW, 10 * SECOND, 3) for _ in range(5)] == [0, 0, 0, 10, 10]
+        assert uow.throttle.take("other", NOW, 10 * SECOND, 3) == 0
+        assert uow.throttle.take("n", NOW + 9 * SECOND, 10 * SECOND, 3) == 1
+        assert uow.throttle.take("n", NOW + 10 * SECOND, 10 * SECOND, 3) == 0
+        assert uow.throttle.take("n", NOW + 10 * SECOND, 10 * SECOND, 3) == 10
+        full = NOW + HOUR
+        assert [uow.throttle.take("n", full, 10 * SECOND, 3) for _ in range(4)] == [0, 0, 0, 10]
+
+
+def test_what_is_put_back_can_be_taken_again(store: SqlStore) -> None:
+    with store.write() as uow:
+        for _ in range(3):
+            uow.throttle.take("n", NOW, 10 * SECOND, 3)
+        uow.throttle.put_back("n", 10 * SECOND)
+        assert [uow.throttle.take("n", NOW, 10 * SECOND, 3) for _ in range(2)] == [0, 10]
+        uow.throttle.put_back("unknown", 10 * SECOND)
+        for _ in range(9):
+            uow.throttle.put_back("n", 10 * SECOND)
+        taken = [uow.throttle.take("n", NOW, 10 * SECOND, 3) for _ in range(4)]
+        assert taken == [0, 0, 0, 10]  # never more than the burst
+
+
+def _take(store: SqlStore) -> int:
+    with store.write() as uow:
+        return uow.throttle.take("n", NOW, 10 * SECOND, LIMIT)
+
+
+def test_parallel_attempts_take_no_more_than_the_burst(url: str) -> None:
+    with _open(url) as store, ThreadPoolExecutor(THREADS) as pool:
+        taken = list(pool.map(_take, [store] * GUESSES))
+    assert taken.count(0) == LIMIT
+
+
 # --- tries --------------------------------------------------------------------------
 def test_tries_end_at_the_limit(store: SqlStore) -> None:
     with store.write() as uow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reset.errors import BadInput, CertificateRefused, LoginRefused, ResetError, SlowDown
+from reset.flows.login import network_of
 from tests.flows.world import (
     HOLDER,
     SECOND,
@@ -71,6 +72,41 @@ def test_the_victim_elsewhere_is_not_locked(world: World) -> None:
         refused(world, "holly", "wrong", ELSEWHERE)
     assert isinstance(refused(world, "holly", password_of(HOLDER), ELSEWHERE), SlowDown)
     assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
+
+
+def test_one_network_that_tries_many_names_slows_down(world: World) -> None:
+    """Guessing at many accounts from one place; others there wait seconds, never for long."""
+    for n in range(world.policy.address_failures):
+        assert isinstance(refused(world, f"name{n}", "wrong"), LoginRefused)
+    before = world.hasher.count
+    error = refused(world, "holly", password_of(HOLDER))
+    assert isinstance(error, SlowDown)
+    assert error.data["retry_after"] <= world.policy.address_failure_every.total_seconds()
+    assert world.hasher.count == before
+    assert world.login.with_password("holly", password_of(HOLDER), ELSEWHERE).uid == HOLDER
+    world.clock.move(world.policy.address_failure_every)
+    assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
+
+
+def test_right_passwords_from_one_network_slow_nobody_down(world: World) -> None:
+    """A whole campus behind one address."""
+    for _ in range(world.policy.address_failures + 20):
+        world.login.with_password("holly", password_of(HOLDER), HERE)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("unknown", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_a_customer_with_many_addresses_is_one_network(address: str, network: str) -> None:
+    assert network_of(address) == network
 
 
 def test_the_wait_grows_ends_and_a_success_forgets_it(world: World) -> None:
@@ -174,7 +210,7 @@ def test_a_retired_token_logs_nobody_in(world: World) -> None:
 # --- sessions -----------------------------------------------------------------------------
 def test_sessions_end_by_idleness_age_and_logout(world: World) -> None:
     sessions, policy = world.sessions, world.policy
-    cookie = sessions.save(None, "public", HOLDER, "{}", None)
+    cookie = sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1")
     assert cookie not in str(world.dump()["sessions"])
     assert sessions.load(cookie, "certificate") is None  # S1.39: one site each
     for _ in range(40):
@@ -185,11 +221,13 @@ def test_sessions_end_by_idleness_age_and_logout(world: World) -> None:
         sessions.touch(session)
     assert world.clock.now() - world.place.at >= policy.session_absolute * 0.95
     assert sessions.load(cookie, "public") is None
-    other = sessions.save(None, "public", HOLDER, "{}", None)
+    other = sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1")
     world.clock.move(policy.session_idle)
     assert sessions.load(other, "public") is None
-    third = sessions.save(None, "public", HOLDER, "{}", None)
-    sessions.end(third)
+    third = sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1")
+    session = sessions.load(third, "public")
+    assert session
+    sessions.end(session)
     assert sessions.load(third, "public") is None
     world.clock.move(SECOND_TIME)
     assert world.upkeep.purge() == 2

@@ -135,7 +135,9 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     told(lambda: world.recover.progress(HOLDER, request.id, now()))
     told(lambda: world.recover.overview(HOLDER))
     told(lambda: world.enrol.profile(HOLDER))
-    codes["session"] = world.sessions.save(None, "public", HOLDER, "{}", None)
+    codes["session"] = world.sessions.begin(
+        "public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1"
+    )
     told(lambda: world.sessions.load(codes["session"], "public"))
     told(lambda: world.parts)
     told(lambda: world.escrow.check())

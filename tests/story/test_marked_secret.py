@@ -116,8 +116,9 @@ def test_through_every_form_and_call(story: Story, upload: Path) -> None:
     visitor.send(where, where, **told.right_answers(story, visitor.get(where).text))
     sent += _fill_code_page(story, visitor, upload)
     sent += _fill_all(TokenVisitor(here, "holder"), ["/", "/profile", "/delegations"], upload)
-    office = ["/office/", "/office/people/1001"]
-    sent += _fill_all(TokenVisitor(here, "operator"), office, upload)
+    operator = TokenVisitor(here, "operator")
+    operator.send("/office/", "/office/look", uid=here.people["holder"].uid)
+    sent += _fill_all(operator, ["/office/", "/office/person"], upload)
     assert len(sent) >= 8
     _calls(visitor)
     run_helper(here, "ABCD-2345", here.tokens["holder"].module, [MARK, MARK])

@@ -130,8 +130,9 @@ def test_auditor_and_office_pages_answer(story: Story) -> None:
     """The operator finds the holder and reads the log; the holder may not."""
     operator = TokenVisitor(story.institution, "operator")
     uid = story.institution.people["holder"].uid
-    assert story.institution.people["holder"].name in operator.get(f"/office/people/{uid}").text
+    operator.send("/office/", "/office/look", uid=uid)
+    assert story.institution.people["holder"].name in operator.get("/office/person").text
     assert "reset-done" in operator.get("/audit").text
     supervisor = TokenVisitor(story.institution, "supervisor")
     assert supervisor.get("/audit").status == 403
-    assert supervisor.get(f"/office/people/{uid}").status == 403
+    assert supervisor.get("/office/person").status == 403

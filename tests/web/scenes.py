@@ -127,12 +127,19 @@ def _token_pages(world: World) -> dict[str, str]:
     pages["delegations some"] = bob.get("/delegations?notice=delegated").text
     pages["error forbidden"] = bob.get("/office/").text
     pages["office empty"] = olga.get("/office/").text
-    pages["office found"] = olga.get("/office/?q=al").text
-    pages["office short"] = olga.get("/office/?q=a").text
-    where = "/office/people/u-alice"
+    office, where = "/office/", "/office/person"
+    pages["office found"] = olga.send(office, office, q="al").text
+    pages["office short"] = olga.send(office, office, q="a").text
+    olga.send(office, "/office/look", uid="u-alice")
     pages["office_person blocked"] = olga.get(where).text
-    pages["office_person wrong"] = olga.send(where, f"{where}/lift", ids=["passport"]).text
-    pages["office_person self"] = olga.get("/office/people/u-olga").text
+    pages["office_person wrong"] = olga.send(
+        where, f"{where}/lift", uid="u-alice", ids=["passport"]
+    ).text
+    olga.send(office, "/office/look", uid="u-olga")
+    pages["office_person self"] = olga.get(where).text
+    pages["sessions one"] = bob.get("/sessions").text
+    world.logged_in("bob")
+    pages["sessions two"] = bob.get("/sessions?notice=session-is-ended").text
     pages["audit some"] = world.holder_of("adam").get("/audit").text
     pages["left once"] = bob.get("/left").text
     return pages

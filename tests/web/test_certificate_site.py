@@ -225,31 +225,68 @@ def test_bad_delegations_name_their_field(
 
 
 # --- office and audit ------------------------------------------------------------------
+OFFICE, LOOK, WHO = "/office/", "/office/look", "/office/person"
+
+
 def test_the_office_finds_checks_and_lifts(world: World) -> None:
     world.enrol()
     with world.parts.store.write() as uow:
         for _ in range(3):
             uow.tries.reserve("rounds:u-alice", 3)
     olga = world.holder_of("olga")
-    assert olga.get("/office/?q=a").status_code == 400
-    found = olga.get("/office/?q=ali").text
-    assert "/office/people/u-alice" in found
-    where = "/office/people/u-alice"
-    page = olga.get(where).text
+    assert olga.send(OFFICE, OFFICE, q="a").status_code == 400
+    found = olga.send(OFFICE, OFFICE, q="ali").text
+    assert 'value="u-alice"' in found
+    assert olga.get(WHO).location == OFFICE  # nobody was chosen yet
+    assert olga.send(OFFICE, LOOK, uid="u-alice").location == WHO
+    page = olga.get(WHO).text
     assert "blocked" in page
     assert RECOVERY not in page
-    one = olga.send(where, f"{where}/lift", ids=["passport"])
+    who = {"uid": "u-alice"}
+    one = olga.send(WHO, f"{WHO}/lift", **who, ids=["passport"])
     assert one.status_code == 400
     assert "checked" in one.text
-    both = olga.send(where, f"{where}/lift", ids=["passport", "institution-card"])
-    assert both.location == f"{where}?notice=block-lifted"
-    assert "Record a check of identity" in olga.get(where).text
-    check = olga.send(where, f"{where}/check", ids=["passport", "institution-card"])
-    assert check.location == f"{where}?notice=check-recorded"
+    both = olga.send(WHO, f"{WHO}/lift", **who, ids=["passport", "institution-card"])
+    assert both.location == f"{WHO}?notice=block-lifted"
+    assert "Record a check of identity" in olga.get(WHO).text
+    check = olga.send(WHO, f"{WHO}/check", **who, ids=["passport", "institution-card"])
+    assert check.location == f"{WHO}?notice=check-recorded"
+
+
+def test_a_form_of_the_office_acts_on_whom_it_shows(world: World) -> None:
+    """Two tabs: the form names the person, not what the other tab opened meanwhile."""
+    olga = world.holder_of("olga")
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    token = olga.token(WHO)
+    olga.send(OFFICE, LOOK, uid="u-bob")
+    ids = ["passport", "institution-card"]
+    olga.post(f"{WHO}/check", {"csrf_token": token, "uid": "u-alice", "ids": ids})
+    entries = [json.loads(e.raw) for e in world.flows.auditing.newest(PEOPLE["adam"], 2)]
+    (checked,) = [e for e in entries if e["event"] == "identity-checked"]
+    assert checked["facts"]["person"] == "u-alice"
+    assert "Alice Adams" in olga.get(WHO).text
+
+
+def test_the_office_logs_a_person_out_everywhere(world: World) -> None:
+    """T22: a stolen computer; the office's own session goes on."""
+    alice, at_home, bob = world.logged_in(), world.logged_in(), world.logged_in("bob")
+    with_token = world.holder_of("alice")
+    with_token.get("/")
+    kept = with_token.cookie()
+    olga = world.holder_of("olga")
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    done = olga.send(WHO, f"{WHO}/end-sessions", uid="u-alice")
+    assert done.location == f"{WHO}?notice=sessions-ended"
+    assert alice.get("/sessions").location.startswith("/login")
+    assert at_home.get("/sessions").location.startswith("/login")
+    assert bob.get("/sessions").status_code == 200
+    with_token.get("/")
+    assert with_token.cookie() != kept
+    assert olga.get(WHO).status_code == 200
 
 
 def test_a_search_is_recorded_without_its_words(world: World) -> None:
-    world.holder_of("olga").get("/office/?q=alice")
+    world.holder_of("olga").send(OFFICE, OFFICE, q="alice")
     entry = json.loads(world.flows.auditing.newest(PEOPLE["adam"], 1)[0].raw)
     assert (entry["event"], entry["actor"]) == ("person-looked-up", "u-olga")
     assert entry["facts"] == {"search": True, "found": 1}
@@ -270,19 +307,20 @@ def test_the_office_reads_plain_words(world: World) -> None:
             uow.requests.save(replace(request, ended_because=because), expected=request.state)
             template = world.certificate.jinja_env.get_template("_states.html")
             assert words in str(template.make_module().reason(because))  # type: ignore[attr-defined]
-    page = world.holder_of("olga").get("/office/people/u-alice").text
+    olga = world.holder_of("olga")
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    page = olga.get(WHO).text
     assert "not asked" in page
     assert "in-use" not in page
 
 
 def test_nobody_is_the_office_for_themselves(world: World) -> None:
     olga = world.holder_of("olga")
-    where = "/office/people/u-olga"
-    assert "ask a colleague" in olga.get(where).text
-    token = olga.token("/office/")
-    fields = {"csrf_token": token, "ids": ["passport", "institution-card"]}
-    assert olga.post(f"{where}/check", fields).status_code == 403
-    assert olga.get("/office/people/u-nobody").status_code == 404
+    olga.send(OFFICE, LOOK, uid="u-olga")
+    assert "ask a colleague" in olga.get(WHO).text
+    fields = {"uid": "u-olga", "ids": ["passport", "institution-card"]}
+    assert olga.send(OFFICE, f"{WHO}/check", **fields).status_code == 403
+    assert olga.send(OFFICE, LOOK, uid="u-nobody").status_code == 404
 
 
 def test_auditors_read_the_log(world: World) -> None:
