@@ -8,14 +8,18 @@ Rules (the rotation protocol, promises 2 and 3):
 4. The order's ciphertext is committed before it is sent; the same nonce gets the same order.
 5. A report counts under the epoch and nonce in force, also after the lease; others are recorded.
 6. ``done`` needs the token's signature over the challenge, checked with the certificate on file.
+7. A message that finds its operation moved since it looked (by its own double, or by the worker)
+   looks again: the helper hears what counts now, not of a conflict that it did not make.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from pkcs11_driver import wire
 from pkcs11_driver.crashpoints import calling, committing
@@ -51,6 +55,8 @@ from reset.ports import ReleaseOrder, UnitOfWork
 _PASSING = frozenset(
     {"releases-per-hour", "crl-stale", "crl-missing", "trust-store", "journal", "superseded"}
 )
+_CONFLICTS = 2  # the intent, and the order behind it
+T = TypeVar("T")
 _NEXT = {"executing": "again", "ready": "again", "done": "done", "office": "office"}
 
 
@@ -75,6 +81,9 @@ class Custody:
         ``StateConflict``, ``NoApprover``, ``ReleaseRefused``, ``Unavailable``. Whatever is
         raised, the next call with the same nonce goes on where this one stopped.
         """
+        return _looking_again(lambda: self._release(job_id, secret, asked))
+
+    def _release(self, job_id: str, secret: str, asked: wire.Release) -> wire.Released:
         parts = self._parts
         with parts.store.read() as uow:
             job = self._job(uow, job_id, secret)
@@ -261,6 +270,9 @@ class Custody:
         Raises ``JobRefused``, ``StaleReport``, and for ``approve`` jobs what ``Approve.sign``
         raises.
         """
+        return _looking_again(lambda: self._report(job_id, secret, told))
+
+    def _report(self, job_id: str, secret: str, told: wire.Report) -> wire.JobState:
         parts = self._parts
         with parts.store.read() as uow:
             job = self._job(uow, job_id, secret)
@@ -457,6 +469,14 @@ class Custody:
         if job.kind == "approve":
             return wire.JobState(state, "done" if job.outcome == "signed" else "again")
         return wire.JobState(state, _NEXT.get(state, "again"))
+
+
+def _looking_again(step: Callable[[], T]) -> T:
+    """Rule 7. Raises what the last try of ``step`` raises."""
+    for _ in range(_CONFLICTS):
+        with suppress(StateConflict):
+            return step()
+    return step()
 
 
 def _equal(one: str, other: str) -> bool:
