@@ -193,10 +193,10 @@ class Custody:
             operation = self.lease_over(operation)
         with parts.store.read() as uow:
             request = uow.requests.get(operation.request_id)
-        if operation.state not in ("intent", "unknown") or not request:
-            raise OfficeOnly(reason=operation.state)
-        if request.state != "executing":
-            raise OfficeOnly(reason=request.state)
+        if request is None or "office" in (operation.state, request.state):
+            raise OfficeOnly(reason="office")
+        if request.state != "executing":  # another run has ended it
+            raise StateConflict(state=request.state, event="send")
         if not custody.affordable(operation, parts.policy.so_tries):
             self._give_up(operation, "budget-over", "tries")
             raise OfficeOnly(reason="tries")

@@ -28,7 +28,7 @@ POLICY = "lease_seconds = 30\ncode_sends_per_hour = 10"
 ENDS = ("done", "office", "withdrawn")
 ATTEMPTS = 6  # runs of the helper in which every operation must have come to its end
 SO_TRIES, SO_BUDGET = 15, 7
-_CHANGES = ("custodian", "tokens/holder")
+_CHANGES = ("custodian", "data", "tokens/holder")
 
 _OPENED = """
 import json, sqlite3, sys
@@ -62,12 +62,17 @@ class Scene:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.here = Institution.build(root / "institution", policy=POLICY)
+        # a directory of its own, so that a small file system can stand in for it
+        data = root / "institution" / "data"
+        data.mkdir(parents=True, mode=0o700)
+        self.database = data / "service.sqlite"
+        self.here = Institution.build(
+            root / "institution", policy=POLICY, database=f"sqlite:///{self.database}"
+        )
         self.story = Story(self.here)
         self.new_pin = f"New-{secrets.token_hex(4)}"
         self.trace = root / "trace"
         self.said = root / "helper.log"
-        self.database = self.here.root / "service.sqlite"
         self.fired: list[str] = []
 
     def build(self) -> None:
@@ -84,11 +89,10 @@ class Scene:
     def save(self, name: str) -> None:
         """Stop the service and keep a copy of all that a reset changes."""
         self.here.stop("serve")
-        for part in _CHANGES:
-            shutil.copytree(self.here.root / part, self.root / name / part)
         with self.edited() as db:
             db.execute("pragma wal_checkpoint(truncate)")
-        shutil.copy(self.database, self.root / name)
+        for part in _CHANGES:
+            shutil.copytree(self.here.root / part, self.root / name / part)
 
     def restore(self, name: str) -> None:
         """The state of ``save``, with proofs as old as they were then; nothing runs."""
@@ -96,9 +100,6 @@ class Scene:
         for part in _CHANGES:
             shutil.rmtree(self.here.root / part)
             shutil.copytree(self.root / name / part, self.here.root / part)
-        for leftover in self.here.root.glob("service.sqlite*"):
-            leftover.unlink()
-        shutil.copy(self.root / name / self.database.name, self.database)
         with self.edited() as db:
             db.execute("update proofs set at = ? where method like 'code-%'", (_time(0),))
         for file in self.root.glob("fired-*"):
@@ -160,15 +161,19 @@ class Scene:
             time.sleep(0.5)
         raise AssertionError(f"no pairing code: {last}")
 
-    def helper(self, point: str = "") -> int:
-        """One run of the helper, which dies at ``point``; the service is kept up meanwhile."""
+    def helper(self, point: str = "", server: str = "") -> int:
+        """One run of the helper, which dies at ``point``; the service is kept up meanwhile.
+
+        ``server``: where it finds the service, if not at its own address.
+        """
         code = self.code()
         here = self.here
         with self.said.open("a") as said:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "pkcs11_driver.helper", code),
-                    *("--server", here.public_url, "--ca", str(here.authority.anchors_pem)),
+                    *("--server", server or here.public_url),
+                    *("--ca", str(here.authority.anchors_pem)),
                     *("--module", str(here.tokens["holder"].module)),
                 ],
                 stdin=subprocess.PIPE, stdout=said, stderr=said, text=True,
@@ -209,16 +214,24 @@ class Scene:
         """
         self.start(kill.service)
         self.helper(kill.helper)
+        end = self.recover(kill.helper)
+        # of a pair, the first death may take the way to the second one away
+        self.fired = [side for side in ("service", "helper") if self._fired(side).exists()]
+        assert self.fired or not (kill.service or kill.helper), f"{kill} was not reached"
+        return end
+
+    def recover(self, point: str = "") -> str:
+        """What a person does after a run: new codes and new runs until there is an end.
+
+        Returns the end, of which the custodian has heard. Raises ``AssertionError``.
+        """
         self._counted()
         for _ in range(ATTEMPTS):
             if self.state() in ENDS:
                 break
             self.lapse()
-            self.helper(kill.helper)
+            self.helper(point)
             self._counted()
-        # of a pair, the first death may take the way to the second one away
-        self.fired = [side for side in ("service", "helper") if self._fired(side).exists()]
-        assert self.fired or not (kill.service or kill.helper), f"{kill} was not reached"
         assert self.state() in ENDS, f"no end after {ATTEMPTS} runs: {self.state()}"
         self._settled()
         return self.state()
@@ -250,7 +263,7 @@ class Scene:
         else:
             assert "ok" in [pkcs11_tool_login(token, None, p, so=True) for p in pins.values()]
         for event, most in (("custody-intent", 1), ("custody-done", int(end == "done"))):
-            found = self._entries(event)
+            found = self.entries(event)
             assert found == most, f"{found} entries {event}"
         assert self.row("select count(*) from operations") == (1,)
         used = self.row("select count(*) from approvals where used_at is not null")
@@ -258,7 +271,7 @@ class Scene:
         verified = self.here.try_command("audit", "verify")
         assert verified.returncode == 0, verified.stderr
 
-    def _entries(self, event: str) -> int:
+    def entries(self, event: str) -> int:
         like = f'%"event":"{event}"%'
         found = self.row("select count(*) from audit_entries where cast(raw as text) like ?", like)
         return int(found[0]) if found else 0

@@ -23,6 +23,7 @@ from reset.errors import (
     ReleaseRefused,
     ResetError,
     StaleReport,
+    StateConflict,
     Unavailable,
     WrongToken,
 )
@@ -160,6 +161,19 @@ def test_a_report_of_another_job_counts_nothing(
     with pytest.raises(JobRefused):
         world.custody.report(helper.claim().job, theirs.claimed.secret, told)
     assert operation(world, request_).state == operation(world, other).state == "sent"
+
+
+def test_a_helper_that_asks_after_another_one_has_finished(
+    world: World, request_: Request, token: ModelToken, helper: Helper
+) -> None:
+    """It hears that this is over; nobody is sent to the office with a token that works."""
+    helper.claim()
+    world.clock.move(world.policy.pairing_age)
+    assert Helper(world, token, world.code(request_)).run().state == "done"
+    with pytest.raises(StateConflict) as refused:
+        helper.release()
+    assert refused.value.data == {"state": "done", "event": "send"}
+    assert operation(world, request_).state == "done"
 
 
 def test_a_report_before_any_order(world: World, request_: Request, helper: Helper) -> None:
