@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask, Response, jsonify, make_response, redirect, render_template, request
 from flask_wtf.csrf import CSRFError
@@ -69,10 +69,10 @@ def words_for(code: str, data: Mapping[str, object]) -> Words:
     for name in _VARIANTS:
         words = WORDS.get(f"{code}:{data.get(name)}", words)
     facts = _Facts(data)
-    wait = data.get("retry_after")
+    wait = data.get("retry_after", words.retry_after)
     facts["wait"] = span(wait) if isinstance(wait, int) else "a moment"
     happened, then = words.happened.format_map(facts), words.then.format_map(facts)
-    return Words(words.status, words.title, happened, then)
+    return replace(words, happened=happened, then=then)
 
 
 def wants_problem() -> bool:
@@ -113,6 +113,8 @@ def label(field: str) -> str:
 def answer(code: str, data: Mapping[str, object]) -> Response:
     """The page or the problem document of a refusal."""
     words = words_for(code, data)
+    if words.retry_after:
+        data = {"retry_after": words.retry_after, **data}
     if wants_problem():
         response = _problem(code, words, data)
     else:

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """Status, title, what happened, and what to do next."""
+    """Status, title, what happened, and what to do next.
+
+    ``retry_after``: seconds until it is worth trying again, where the error's data does not say.
+    """
 
     status: int
     title: str
     happened: str
     then: str
+    retry_after: int = 0
 
     @property
     def detail(self) -> str:
@@ -254,8 +258,11 @@ WORDS: Mapping[str, Words] = {
     # --- what the service stands on
     "unavailable": Words(
         503, "The service is not complete right now",
-        "A part of the service ({part}) does not answer. Nothing was changed.",
-        "Please try again in about 5 minutes. If it is urgent, go to the registration office.",
+        # not "nothing was changed": a database may die after a commit and before it says so
+        "A part of the service ({part}) does not answer. Your step may not have been taken; "
+        "taking it again does no harm.",
+        "Please try again in about {wait}. If it is urgent, go to the registration office.",
+        retry_after=300,
     ),
     "busy": Words(
         503, "Very many people are here right now", "Your step could not be taken at once.",

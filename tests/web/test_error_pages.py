@@ -105,3 +105,17 @@ def test_a_failing_session_store_still_gets_a_page(world: World) -> None:
     page = visitor.get("/")
     assert page.status_code == 503
     assert "does not answer" in page.text
+
+
+def test_a_missing_part_says_when_to_come_back(world: World) -> None:
+    visitor = world.logged_in()
+
+    def away(*_: object) -> None:
+        raise errors.Unavailable(part="database")
+
+    world.flows.sessions.load = away  # type: ignore[method-assign,assignment]
+    for accept in ("text/html", "application/problem+json"):
+        refused = visitor.get("/", headers={"Accept": accept})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "300")
+        assert "about 5 minutes" in refused.text
+    assert refused.json["retry_after"] == 300
