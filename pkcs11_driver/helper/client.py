@@ -5,7 +5,7 @@ Rules:
 1. HTTPS only, TLS 1.2 or later, the server's certificate is always verified, and no redirect is
    followed: the pairing code and the PIN proof go to the address that the person gave, or nowhere.
 2. ``claim`` is sent once, as it spends the code; the calls that the service answers alike when
-   they are repeated are repeated when the connection is lost.
+   they are repeated are repeated when the connection is lost or a part of the service is away.
 3. The system's proxy is used where there is one (``proxy``); TLS goes through it unopened.
 4. A service of another protocol version is refused before anything but the code was sent.
 5. A refusal is problem JSON (RFC 9457); its ``type`` is the code, its ``title`` the sentence.
@@ -44,6 +44,7 @@ SIZE_LIMIT = 256 * 1024
 BACK_OFF = (1.0, 2.0, 4.0)
 
 _LONGEST_WAIT = 86_400  # seconds
+_PART_AWAY = "unavailable"  # often a restart: over before a person could take a new code
 T = typing.TypeVar("T")
 
 
@@ -168,7 +169,11 @@ class Client:
             try:
                 return self._call(method, path, kind, message, secret)
             except ServiceUnreachable:
-                self._pause(seconds)
+                pass
+            except ServiceRefused as error:
+                if error.code != _PART_AWAY:
+                    raise
+            self._pause(seconds)
         return self._call(method, path, kind, message, secret)
 
     def _call(

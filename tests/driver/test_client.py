@@ -23,6 +23,8 @@ CLAIM = wire.Claim("ABCDEFGH", b"k" * 32, "1")
 CLAIMED = wire.Claimed("job-1", "secret-1", "reset", "S1", wire.PinRules(), b"c", "a b c")
 REPORT = wire.Report(1, "n", "done", (), wire.Proof())
 STATE = wire.JobState("done", "done")
+RELEASE = wire.Release("n", wire.TokenSeen("S1", "L", "ok", "ok"))
+RELEASED = wire.Released(1, "s", b"x", 60)
 
 
 def client(url: str, ca: Path | None) -> tuple[Client, list[float]]:
@@ -62,15 +64,14 @@ def test_unreadable_authorities(tmp_path: Path) -> None:
 def test_the_calls_of_a_job(tmp_path: Path) -> None:
     answers = {
         "/base/helper/v1/claim": CLAIMED,
-        "/base/helper/v1/jobs/job-1/release": wire.Released(1, "s", b"x", 60),
+        "/base/helper/v1/jobs/job-1/release": RELEASED,
         "/base/helper/v1/jobs/job-1/report": STATE,
         "/base/helper/v1/jobs/job-1": STATE,
     }
     with serve(tmp_path, lambda asked: Answer(wire.to_json(answers[asked.path]))) as service:
         ours, _ = client(service.url + "/base/", service.ca)
         assert ours.claim(CLAIM) == CLAIMED
-        seen = wire.TokenSeen("S1", "L", "ok", "ok")
-        assert ours.release(CLAIMED, wire.Release("n", seen)).epoch == 1
+        assert ours.release(CLAIMED, RELEASE) == RELEASED
         assert ours.report(CLAIMED, REPORT) == STATE
         assert ours.state(CLAIMED) == STATE
     first, *later = service.asked
@@ -203,6 +204,29 @@ def test_a_lost_connection_is_tried_again(tmp_path: Path) -> None:
         assert ours.report(CLAIMED, REPORT) == STATE
     assert pauses == [1.0, 2.0]
     assert len({str(asked.body) for asked in service.asked}) == 1
+
+
+def test_a_part_that_is_away_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    away = problem(503, "unavailable", "Not complete.", retry_after=300)
+    answers = [away, away, Answer(wire.to_json(RELEASED)), *[away] * 4]
+    with serve(tmp_path, lambda _: answers.pop(0)) as service:
+        ours, pauses = client(service.url, service.ca)
+        assert ours.release(CLAIMED, RELEASE) == RELEASED
+        assert pauses == [1.0, 2.0]
+        with pytest.raises(ServiceRefused):
+            ours.release(CLAIMED, RELEASE)
+    assert answers == []
+    assert len({str(asked.body) for asked in service.asked}) == 1
+
+
+def test_a_refusal_is_not_asked_for_again(tmp_path: Path) -> None:
+    """Nor is one that has the same status."""
+    answer = problem(503, "release-refused", "Not released.")
+    with serve(tmp_path, always(answer)) as service:
+        ours, pauses = client(service.url, service.ca)
+        with pytest.raises(ServiceRefused):
+            ours.release(CLAIMED, RELEASE)
+        assert (len(service.asked), pauses) == (1, [])
 
 
 def test_but_not_for_ever_and_never_for_a_claim(tmp_path: Path) -> None:
