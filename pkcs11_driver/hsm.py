@@ -145,7 +145,9 @@ class Hsm:
             raise SealBroken
         try:
             key = self._key("wrap", generation)
-        except KeyNotFound:
+        except KeyNotFound as missing:
+            # an HSM that lost its keys knows nothing of any value
+            self._probe_seal(missing)
             raise SealBroken from None
         header, iv = sealed[: _HEADER.size], sealed[_HEADER.size : _HEADER.size + _IV]
         try:

@@ -211,6 +211,35 @@ def _unknown_generation(module: str, serial: str) -> None:
         hsm.health()
 
 
+def _lose_the_keys(hsm: Hsm, store: str, sealed: bytes) -> list[str]:
+    """What each call says while the store of the HSM is away."""
+    calls = (
+        lambda: hsm.open(sealed, b"c"),
+        lambda: hsm.seal(b"x", b"c"),
+        lambda: hsm.hmac(b"x"),
+        lambda: hsm.sign(b"x"),
+        hsm.health,
+    )
+    said = []
+    Path(store).rename(f"{store}-away")
+    for call in calls:
+        try:
+            call()
+            said.append("ok")
+        except (errors.DriverError, SealBroken) as error:
+            said.append(type(error).__name__)
+    Path(f"{store}-away").rename(store)
+    return said
+
+
+def test_without_its_keys_no_value_is_called_broken(token: MadeToken) -> None:
+    """An SO PIN that is called broken is given up for good; one that is out of reach is not."""
+    sealed = in_hsm(token, Hsm.seal, b"x", b"c")
+    said = in_hsm(token, _lose_the_keys, str(token.directory / "store"), sealed)
+    assert said == ["KeyNotFound"] * 5
+    assert in_hsm(token, Hsm.open, sealed, b"c") == b"x"
+
+
 @pytest.mark.parametrize("generation", [0, 65536])
 def test_a_generation_fits_its_two_bytes(generation: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="generation"):
