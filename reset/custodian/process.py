@@ -46,4 +46,6 @@ def opened(
     with hsm_failing_closed():
         hsm = Hsm(str(module), pin, label=label, generation=generation)
     with hsm, closing(Ledger(ledger)) as opened_ledger:
+        with hsm_failing_closed():
+            hsm.health()  # a generation without keys is refused here, not at its first use
         yield CustodianService(hsm, opened_ledger, verifier, clock, policy=policy, random=random)

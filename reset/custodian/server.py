@@ -11,6 +11,8 @@ Rules (design section 5):
    failure is ``unavailable`` and is logged by its place, never with arguments.
 5. The process leaves no core file, and other processes of the same user cannot read its memory.
 6. SIGTERM ends it after the request at hand.
+7. A failing HSM ends it after the answer: modules do not survive every loss of their device, and a
+   new process, which its supervisor starts, opens the HSM anew or says why it cannot.
 """
 
 from __future__ import annotations
@@ -66,22 +68,26 @@ def handlers(custodian: Custodian) -> Mapping[str, Handler]:
     }
 
 
-def answer(table: Mapping[str, Handler], body: bytes) -> bytes:
-    """The reply to one request; never raises for anything that a request can cause."""
+def answer(table: Mapping[str, Handler], body: bytes) -> tuple[bytes, ResetError | None]:
+    """The reply to one request, and the refusal in it if it is one.
+
+    Never raises for anything that a request can cause.
+    """
     operation = "-"
     try:
         operation, arguments = wire.decode_request(body)
-        return wire.encode_result(table[operation](**cast(dict[str, Any], arguments)))
+        return wire.encode_result(table[operation](**cast(dict[str, Any], arguments))), None
     except wire.WireRefused as error:
         _log.warning("broken request: %s", error.where)
-        return wire.encode_error(None)
+        return wire.encode_error(None), None
     except ResetError as error:
         _log.warning("%s refused: %s %s", operation, error.code, error.data.get("rule", ""))
-        return wire.encode_error(error)
+        return wire.encode_error(error), error
     except Exception as error:  # noqa: BLE001 -- the edge of the process: fail closed, go on
         place = traceback.extract_tb(error.__traceback__)[-1]
         _log.error("%s failed: %s in %s", operation, type(error).__name__, place.name)
-        return wire.encode_error(Unavailable(part="custodian"))
+        failed = Unavailable(part="custodian")
+        return wire.encode_error(failed), failed
 
 
 def harden() -> None:
@@ -106,7 +112,8 @@ def serve(
 
     Parameters: ``allowed_uids`` of the processes that may ask; ``deadline`` in seconds for one
     peer; ``tell_ready`` writes the line ``custodian ready`` to stdout.
-    Raises ``SettingsRefused`` when the directory is open to others or another custodian answers.
+    Raises ``SettingsRefused`` when the directory is open to others or another custodian answers,
+    ``Unavailable`` when the HSM failed.
     """
     table = handlers(custodian)
     with _directory(path.parent, allowed_uids), _stop_signal() as stop, _listener(path) as listener:
@@ -117,8 +124,11 @@ def serve(
             sys.stdout.flush()
         try:
             while stop not in select.select([listener, stop], [], [])[0]:
+                refusal = None
                 with contextlib.suppress(OSError), listener.accept()[0] as connection:
-                    _attend(connection, table, allowed_uids, deadline)
+                    refusal = _attend(connection, table, allowed_uids, deadline)
+                if refusal is not None and refusal.data.get("part") == "hsm":
+                    raise refusal
         finally:
             path.unlink(missing_ok=True)
 
@@ -128,23 +138,28 @@ def _attend(
     table: Mapping[str, Handler],
     allowed_uids: Collection[int],
     deadline: float,
-) -> None:
-    """One request of one peer. Raises ``OSError`` when the peer is gone or silent."""
+) -> ResetError | None:
+    """One request of one peer; the refusal that it got.
+
+    Raises ``OSError`` when the peer is gone or silent.
+    """
+    refusal = None
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     uid = _PEER.unpack(peer)[1]
     if uid not in allowed_uids:
         _log.error("refused a process of user %d", uid)
-        return
+        return None
     until = time.monotonic() + deadline
     try:
         size = wire.body_size(_read(connection, wire.HEADER, until))
-        reply = answer(table, _read(connection, size, until))
+        reply, refusal = answer(table, _read(connection, size, until))
         body = wire.frame(reply)
     except wire.WireRefused as error:
         _log.warning("broken request: %s", error.where)
         body = wire.frame(wire.encode_error(None))
     connection.settimeout(deadline)
     connection.sendall(body)
+    return refusal
 
 
 def _read(connection: socket.socket, size: int, until: float) -> bytes:

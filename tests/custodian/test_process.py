@@ -45,6 +45,18 @@ def test_a_lost_ledger_is_an_error(institution: Institution) -> None:
     aside.rename(ledger)
 
 
+def test_a_generation_without_keys_is_an_error(institution: Institution) -> None:
+    """Said at the start: the first seal would end the custodian, again and again."""
+    config = institution.root / "generation-7.toml"
+    settings = institution.custodian_config.read_text()
+    config.write_text(settings.replace("[hsm]\n", "[hsm]\ngeneration = 7\n"))
+    done = institution.try_command("custodian", config=config)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "refused: unavailable (part=hsm, why=key-not-found)\n",
+    )
+
+
 def test_a_new_wrapping_key_while_answers_stay(institution: Institution) -> None:
     """Rewrap moves every row under generation 2; the HMAC key is the old one (facts on answers)."""
     institution.start_custodian()

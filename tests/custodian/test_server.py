@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_an_unexpected_failure_is_unavailable_and_logged_without_arguments(
         raise ZeroDivisionError(SO_PIN)
 
     request = wire.encode_request("hmac", {"message": SO_PIN.encode()})
-    reply = server.answer({"hmac": fail}, request)
+    reply, _ = server.answer({"hmac": fail}, request)
     with pytest.raises(Unavailable):
         wire.decode_reply("hmac", reply)
     assert [record.getMessage() for record in caplog.records] == [
@@ -101,6 +102,32 @@ def test_term_ends_it_and_the_journal_stays(own_process: Process, institution: I
     assert token.opened(token.custodian.release(order), order) == opened
     with pytest.raises(ReleaseRefused):
         token.custodian.release(token.order(operation_id="other"))
+
+
+@pytest.mark.parametrize("call", ["hmac", "store", "release"])
+def test_a_lost_hsm_ends_it_and_a_new_process_goes_on(
+    own_process: Process, institution: Institution, call: str
+) -> None:
+    """Meanwhile no sealed SO PIN is called broken because it cannot be opened."""
+    child = own_process.start()
+    token = Case(own_process.client(), institution)
+    token.imported()
+    order = token.order()
+    calls: dict[str, Callable[[], object]] = {
+        "hmac": lambda: token.custodian.hmac(b"a tag"),
+        "store": lambda: token.custodian.store(token.serial, 3, None, HOLDER),
+        "release": lambda: token.custodian.release(order),
+    }
+    tokens = own_process.directory / "tokens"
+    tokens.rename(own_process.directory / "away")
+    with pytest.raises(Unavailable) as refused:
+        calls[call]()
+    assert refused.value.data["part"] == "hsm"
+    assert child.wait(10) == 1
+    (own_process.directory / "away").rename(tokens)
+    own_process.start()
+    calls[call]()
+    assert token.opened(token.custodian.release(order), order)
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_not(
