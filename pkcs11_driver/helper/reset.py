@@ -161,8 +161,9 @@ def _at_the_token(
     except (envelope.EnvelopeRefused, ValueError):
         trouble = say("The service's order could not be used by this program.")
         return _report(released.epoch, nonce, "untouched", tuple(steps), wire.Proof()), trouble
-    trouble = of_error(receipt.error) if receipt.error else ""
     word = operations.outcome(receipt)
+    # a call that failed after its effect is no trouble once the next one has proven the effect
+    trouble = of_error(receipt.error) if receipt.error and word != "done" else ""
     return _report(released.epoch, nonce, word, receipt.steps, _proof(receipt)), trouble
 
 

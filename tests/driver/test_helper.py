@@ -192,6 +192,15 @@ class TestReset:
         assert office.reports[0].outcome == "unknown"
         assert office.reports[0].proof.so_pin_in_force == "candidate-0"
 
+    def test_a_call_that_fails_after_its_effect(self, blocked: Holder, tmp_path: Path) -> None:
+        """Who is done is not told to start again."""
+        arm_fault(blocked.made, "after SetPIN 1 return 0x32")
+        office = Office(blocked.made.serial)
+        ran = job(blocked, office, tmp_path, NEW_PIN, NEW_PIN)
+        assert (ran.code, ran.err, office.reports[0].outcome) == (0, "", "done")
+        assert ran.out.endswith("Done. Use the new PIN from now on.\n")
+        assert "start again" not in ran.out
+
     def test_a_service_that_is_gone_after_release_is_told_later(
         self, blocked: Holder, tmp_path: Path
     ) -> None:
