@@ -2,24 +2,22 @@
 
 A clean run of each situation says which points it passes. Then a process dies at each of them,
 once a schedule; what must hold afterwards is in ``Scene.prove``. A point that no run ever passed
-is a failure. Exit code 1 when a schedule failed.
+is a failure. Exit code 1 when a schedule failed. ``--faults``: see ``faults``.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pkcs11_driver.crashpoints import NAMES
-from tests.crash.scene import Kill, Scene
+from tests.crash import faults
+from tests.crash.scene import Kill, Scene, scene_in_a_directory
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,10 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="N pairs as well")
     parser.add_argument("--seed", type=int, default=1, help="of the sample of pairs")
     parser.add_argument("--situation", choices=[s.name for s in SITUATIONS], help="only this one")
+    parser.add_argument("--faults", action="store_true", help="faults instead of deaths")
     asked = parser.parse_args()
+    if asked.faults:
+        return faults.run_all()
     situations = [s for s in SITUATIONS if asked.situation in (None, s.name)]
     with scene_in_a_directory() as scene:
         matrix = Matrix(scene)
@@ -177,18 +178,6 @@ def main() -> int:
     for line in [*matrix.failed, *(f"never reached: {name}" for name in never)]:
         print(line, file=sys.stderr)
     return 1 if matrix.failed or never else 0
-
-
-@contextlib.contextmanager
-def scene_in_a_directory() -> Iterator[Scene]:
-    """The scene at its saved state; nothing of it is left afterwards."""
-    with tempfile.TemporaryDirectory() as directory:
-        scene = Scene(Path(directory))
-        try:
-            scene.build()
-            yield scene
-        finally:
-            scene.here.stop()
 
 
 if __name__ == "__main__":

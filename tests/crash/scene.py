@@ -12,7 +12,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -220,17 +222,18 @@ class Scene:
         assert self.fired or not (kill.service or kill.helper), f"{kill} was not reached"
         return end
 
-    def recover(self, point: str = "") -> str:
+    def recover(self, point: str = "", server: str = "") -> str:
         """What a person does after a run: new codes and new runs until there is an end.
 
-        Returns the end, of which the custodian has heard. Raises ``AssertionError``.
+        Parameters are those of ``helper``. Returns the end, of which the custodian has heard.
+        Raises ``AssertionError``.
         """
         self._counted()
         for _ in range(ATTEMPTS):
             if self.state() in ENDS:
                 break
             self.lapse()
-            self.helper(point)
+            self.helper(point, server)
             self._counted()
         assert self.state() in ENDS, f"no end after {ATTEMPTS} runs: {self.state()}"
         self._settled()
@@ -285,6 +288,18 @@ class Scene:
         )
         assert done.returncode == 0, done.stderr
         return {int(v): pin for v, pin in (line.split() for line in done.stdout.splitlines())}
+
+
+@contextlib.contextmanager
+def scene_in_a_directory() -> Iterator[Scene]:
+    """The scene at its saved state; nothing of it is left afterwards."""
+    with tempfile.TemporaryDirectory() as directory:
+        scene = Scene(Path(directory))
+        try:
+            scene.build()
+            yield scene
+        finally:
+            scene.here.stop()
 
 
 def _time(seconds: float) -> str:

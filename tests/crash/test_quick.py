@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.crash.matrix import READY, Matrix, Schedule, scene_in_a_directory
-from tests.crash.scene import Kill
+from tests.crash.matrix import READY, Matrix, Schedule
+from tests.crash.scene import Kill, Scene
 
 KILLS = (
     Kill("service.intent.after:1", "token.so-login.before:1"),
@@ -17,16 +15,14 @@ KILLS = (
 )
 
 
-@pytest.fixture(scope="module")
-def matrix() -> Iterator[Matrix]:
-    with scene_in_a_directory() as scene:
-        yield Matrix(scene)
+@pytest.fixture
+def matrix(scene: Scene) -> Matrix:
+    return Matrix(scene)
 
 
 @pytest.mark.parametrize("kill", KILLS, ids=str)
 def test_what_dies_on_both_sides_is_recovered(matrix: Matrix, kill: Kill) -> None:
     """Eight points in four schedules: intent, order, debit, SO login, both PINs, report, end."""
-    matrix.failed.clear()
     matrix.run(Schedule(READY, kill))
     assert matrix.failed == []
     assert matrix.scene.fired == ["service", "helper"]
