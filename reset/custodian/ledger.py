@@ -19,7 +19,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -317,9 +317,13 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _check_private(path: Path) -> None:
-    """Make the file if it is missing; refuse one that others can read or write."""
+    """Make the file if it is missing; refuse one that others can read or write.
+
+    One that is there is not opened: closing it would end SQLite's locks of this process (fcntl(2)).
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         for place, wanted in ((path.parent, "0700"), (path, "0600")):
             seen = os.lstat(place)
             if stat.S_IMODE(seen.st_mode) & 0o077 or seen.st_uid != os.geteuid():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -132,13 +132,17 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _private_file(path: str) -> None:
-    """Make the file with mode 0600; SQLite gives its log files the same mode."""
+    """Make the file with mode 0600; SQLite gives its log files the same mode.
+
+    A file that is there is never opened here: closing it would end the locks that SQLite holds on
+    it in this process (fcntl(2)), and the next process to leave the database would take the log
+    away under this one, with what is committed later.
+    """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
-                os.fchmod(handle, 0o600)
-        finally:
-            os.close(handle)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode) and stat.S_IMODE(mode) & 0o077:
+            os.chmod(path, 0o600)
     except OSError as error:
         raise Unavailable(part="database", why=os.strerror(error.errno or 0)) from None

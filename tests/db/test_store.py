@@ -7,6 +7,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import closing
@@ -257,6 +259,34 @@ def test_what_was_committed_is_in_the_file(sqlite_url: str) -> None:
     with closing(sqlite3.connect(make_url(sqlite_url).database or "")) as other:
         assert other.execute("SELECT serial FROM tokens").fetchone() == ("T1",)
     store.close()
+
+
+_VISIT = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("select count(*) from tokens")
+connection.close()
+"""
+
+
+@pytest.mark.parametrize("between", [migrate.current_is_head, lambda url: SqlStore(url, Watch())])
+def test_another_process_that_comes_and_goes_takes_no_log_away(
+    sqlite_url: str, between: Callable[[str], object]
+) -> None:
+    """A probe looks at the file, a command opens and leaves it: what is committed later stays.
+
+    Whoever leaves last deletes SQLite's log, and only the locks of the others tell who is last.
+    """
+    file = sqlite_url.removeprefix("sqlite:///")
+    with closing(SqlStore(sqlite_url, Watch())) as store:
+        with store.write() as uow:
+            uow.people.put(PERSON, "hash")
+        between(sqlite_url)
+        subprocess.run([sys.executable, "-c", _VISIT, file], check=True)
+        with store.write() as uow:
+            uow.tokens.put(TOKEN)
+        with closing(sqlite3.connect(file)) as other:
+            assert other.execute("select serial from tokens").fetchall() == [(TOKEN.serial,)]
 
 
 def test_the_server_urls_are_quoted(new_database: Callable[[str], str]) -> None:
