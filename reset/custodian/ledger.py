@@ -303,8 +303,10 @@ class Ledger:
 def _failing_closed() -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error:
-        raise Unavailable(part="ledger") from None
+    except sqlite3.Error as error:
+        # an error of the module itself has no name of SQLite's
+        why = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise Unavailable(part="ledger", why=why) from None
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -81,7 +81,8 @@ def answer(table: Mapping[str, Handler], body: bytes) -> tuple[bytes, ResetError
         _log.warning("broken request: %s", error.where)
         return wire.encode_error(None), None
     except ResetError as error:
-        _log.warning("%s refused: %s %s", operation, error.code, error.data.get("rule", ""))
+        cause = error.data.get("rule") or error.data.get("why", "")
+        _log.warning("%s refused: %s %s", operation, error.code, cause)
         return wire.encode_error(error), error
     except Exception as error:  # noqa: BLE001 -- the edge of the process: fail closed, go on
         place = traceback.extract_tb(error.__traceback__)[-1]

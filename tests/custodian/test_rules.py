@@ -342,7 +342,7 @@ def test_a_locked_ledger_releases_nothing(case: Case) -> None:
     case.custodian._ledger.close()
     with pytest.raises(Unavailable) as unavailable:
         case.custodian.release(order)
-    assert unavailable.value.data == {"part": "ledger"}
+    assert unavailable.value.data == {"part": "ledger", "why": "ProgrammingError"}
 
 
 def test_a_ledger_of_another_hsm_does_not_start(case: Case) -> None:
