@@ -1,81 +1,125 @@
-"""A card that is pulled while the driver works with it, and put in again."""
+"""Cards that are pulled, readers that vanish, and cards that are not alone."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pkcs11_driver import errors, isolated, operations
+from pkcs11_driver.errors import DriverError
 from pkcs11_driver.operations import Receipt
-from tests.devices.card import padded
-from tests.devices.providers import PIV_PINS, YKCS11, Device, until, ykcs11
+from tests.devices.cards import (
+    inserted,
+    openpgp3,
+    ykcs11,
+)
+from tests.devices.device import Device
+from tests.devices.machine import until
 
-pytestmark = pytest.mark.device_ykcs11
+KINDS = {"ykcs11": ykcs11, "openpgp3": openpgp3}
+VERIFY, CHANGE, UNBLOCK, PIV_SIGN, OPENPGP_SIGN = 0x20, 0x24, 0x2C, 0x87, 0x2A
+# which command is which call: SO login, user PIN, proof, SO secret
+COMMANDS = (
+    ("ykcs11", UNBLOCK, 1),
+    ("ykcs11", VERIFY, 1),
+    ("ykcs11", PIV_SIGN, 1),
+    ("ykcs11", CHANGE, 1),
+    ("openpgp3", VERIFY, 1),
+    ("openpgp3", UNBLOCK, 1),
+    ("openpgp3", VERIFY, 2),
+    ("openpgp3", OPENPGP_SIGN, 1),
+    ("openpgp3", CHANGE, 1),
+)
 
-_USER_PIN, SO_PIN, NEW_PIN, NEXT_SO_PIN, _WRONG = PIV_PINS
-VERIFY, CHANGE, UNBLOCK, SIGN = 0x20, 0x24, 0x2C, 0x87
+
+def marked(kind: str, *more: object) -> object:
+    return pytest.param(kind, *more, marks=getattr(pytest.mark, f"device_{kind}"))
+
+
+both_kinds = pytest.mark.parametrize("card", [marked(kind) for kind in KINDS], indirect=True)
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Iterator[Device]:
-    with ykcs11(tmp_path) as device:
+def card(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+    with KINDS[request.param](tmp_path) as device:
         yield device
 
 
-def reset(device: Device, candidates: tuple[str, ...] = (SO_PIN,)) -> Receipt:
-    return isolated.reset_user_pin(
-        *device.at,
-        style="puk_set_pin",
-        candidates=candidates,
-        next_so_pin=NEXT_SO_PIN,
-        new_user_pin=NEW_PIN,
-        challenge=b"x",
-    )
+def reset(device: Device, *earlier: str) -> Receipt | DriverError:
+    _, so_pin, new_pin, next_so_pin, _ = device.pins
+    try:
+        return isolated.reset_user_pin(
+            *device.at,
+            style=device.style,
+            candidates=(*earlier, so_pin),
+            next_so_pin=next_so_pin,
+            new_user_pin=new_pin,
+            challenge=b"x",
+        )
+    except DriverError as error:
+        return error
+
+
+def claims_are_true(device: Device, result: Receipt | DriverError) -> None:
+    assert device.card is not None
+    user_pin, so_pin, new_pin, next_so_pin, _ = device.pins
+    user, so = device.card.holds()
+    if isinstance(result, DriverError):
+        assert operations.outcome(result) == "untouched"
+        assert (user, so) == (user_pin, so_pin)
+        return
+    in_force = {"next": next_so_pin, "candidate-0": so_pin, "unknown": so}
+    assert in_force[result.so_pin_in_force] == so
+    assert result.error is not None
+    assert operations.outcome(result) == "unknown"
+    if result.user_pin_set:
+        assert user == new_pin
+
+
+def put_in_again(device: Device) -> None:
+    assert device.card is not None
+    assert device.reader is not None
+    device.reader.wait_until_empty()
+    device.card.put(device.reader.port)
+    until(lambda: len(isolated.list_tokens(device.at[0])) == 1)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("instruction", [VERIFY, CHANGE, UNBLOCK, SIGN])
-def test_pulled_at_any_command_and_put_in_again(card: Device, when: str, instruction: int) -> None:
-    """What the receipt claims is so, and the next reset with both candidates ends it."""
-    assert card.card is not None
-    setattr(card.card, f"pull_{when}", instruction)
-    receipt = reset(card)
-    puk = card.card.puk.value.decode()
-    in_force = {"next": NEXT_SO_PIN, "candidate-0": SO_PIN, "unknown": puk}
-    assert in_force[receipt.so_pin_in_force] == puk
-    assert receipt.error is not None
-    assert operations.outcome(receipt) == "unknown"
-    if receipt.user_pin_set:
-        assert card.card.pin.value.rstrip(b"\xff").decode() == NEW_PIN
-    until(lambda: not isolated.list_tokens(str(YKCS11)))
-    # pcscd asks twice a second: a card that is back before it asked would never be powered
-    time.sleep(1.2)
-    card.card.put(card.port)
-    until(lambda: len(isolated.list_tokens(str(YKCS11))) == 1)
-    assert operations.outcome(reset(card, (NEXT_SO_PIN, SO_PIN))) == "done"
-
-
-def test_two_readers_with_one_serial_are_both_left_alone(
-    card: Device, request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("card", "instruction", "nth"), [marked(*each) for each in COMMANDS], indirect=["card"]
+)
+def test_pulled_at_any_command_and_put_in_again(
+    card: Device, instruction: int, nth: int, when: str
 ) -> None:
+    """What is claimed is so, and the next reset with both candidates ends it."""
     assert card.card is not None
+    card.card.pulled_at = (instruction, nth, when)
+    claims_are_true(card, reset(card))
+    assert card.card.pulled_at is None, "it was never pulled"
+    put_in_again(card)
+    assert operations.outcome(reset(card, card.pins[3])) == "done"
+
+
+@both_kinds
+def test_two_readers_with_one_serial_are_both_left_alone(card: Device) -> None:
+    assert card.card is not None
+    assert card.reader is not None
     twin = dataclasses.replace(card.card)
-    twin.put(card.port + 1)
-    request.addfinalizer(twin.pull)
-    until(lambda: len(isolated.list_tokens(str(YKCS11))) == 2)
-    with pytest.raises(errors.TokenAmbiguous) as ambiguous:
-        reset(card)
-    assert operations.outcome(ambiguous.value) == "untouched"
-    assert (card.card.puk.value, twin.puk.value) == (padded(SO_PIN), padded(SO_PIN))
+    with inserted(twin, card.reader.port + 1):
+        until(lambda: len(isolated.list_tokens(card.at[0])) == 2)
+        result = reset(card)
+        assert isinstance(result, errors.TokenAmbiguous)
+        assert operations.outcome(result) == "untouched"
+        assert [each.holds() for each in (card.card, twin)] == [card.pins[:2]] * 2
 
 
+@both_kinds
 def test_no_card(card: Device) -> None:
     assert card.card is not None
     card.card.pull()
-    with pytest.raises((errors.TokenNotFound, errors.DeviceGone)) as gone:
-        reset(card)
-    assert operations.outcome(gone.value) == "untouched"
+    result = reset(card)
+    assert isinstance(result, errors.TokenNotFound | errors.DeviceGone)
+    claims_are_true(card, result)
