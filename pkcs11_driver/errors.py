@@ -81,7 +81,7 @@ class TokenNotFound(DriverError):
 
 
 class TokenAmbiguous(DriverError):
-    """Several ``slots`` show a token with this ``serial``."""
+    """Several ``slots`` show a token with this ``serial``: two tokens, or two PINs of one."""
 
     code = "token-ambiguous"
 
@@ -236,8 +236,8 @@ _SENTENCES: Mapping[str, str] = {
     "if it happens twice, restart the computer.",
     "token-not-found": "The token {serial} is not plugged in. Seen: {seen}. Plug in the right "
     "token and start again.",
-    "token-ambiguous": "More than one reader shows the token {serial}. Leave only one plugged in "
-    "and start again.",
+    "token-ambiguous": "The token {serial} is seen more than once. Leave only one plugged in and "
+    "start again; if it is the only one, go to the registration office.",
     "pin-incorrect/user": "The token says that the PIN is wrong. It counts wrong tries: be sure "
     "of the PIN before you try again.",
     "pin-incorrect/so": "The token refuses the administrator PIN that the service has for it. "

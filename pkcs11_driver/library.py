@@ -7,6 +7,7 @@ Rules:
    and its flags are the live ones (``Token.flags`` is frozen when the object is made).
 3. Sessions are read-write and are always ended: by logout and close, and where that fails, or a
    login failed and left its session open, by ``C_Finalize`` and ``C_Initialize``.
+4. A token is known by its serial alone, never by its label: one without a serial is never found.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from collections.abc import Iterator
 
 import pkcs11
 from pkcs11 import PKCS11Error, TokenFlag
+from pkcs11.exceptions import UserNotLoggedIn
 
+from pkcs11_driver import signing
 from pkcs11_driver.errors import (
     DriverError,
     ModuleNotLoadable,
     PinFinalTry,
+    PinIncorrect,
     PinLocked,
     PinRefused,
     TokenAmbiguous,
@@ -37,6 +41,10 @@ if typing.TYPE_CHECKING:
 
 # CKU_CONTEXT_SPECIFIC, which python-pkcs11 takes and does not name
 _CONTEXT_SPECIFIC: typing.Any = 2
+# CK_INFO's manufacturerID of a module that shows each PIN of a card as a token of its own
+_SHOWS_EACH_PIN = "OpenSC Project"
+# a short command of ISO/IEC 7816-4 carries no more, and SoftHSM takes no more
+_LONGEST_PIN = 255
 
 _STATES = {
     "user": (
@@ -111,7 +119,8 @@ def tokens(module: str) -> list[pkcs11.Token]:
 
     A slot whose token does not answer is left out and hides no other. An empty place of a module
     that offers one for new tokens is no token: it is not initialised, and has no serial or that of
-    a token that is.
+    a token that is. Of one card whose PINs are shown as tokens, those with a certificate stand for
+    it, where there are such.
     Raises ``ModuleNotLoadable``, ``DeviceGone``, ``DeviceFailed``.
     """
     library = load(module)
@@ -131,7 +140,27 @@ def tokens(module: str) -> list[pkcs11.Token]:
             if serial_of(token) or token.flags & TokenFlag.TOKEN_INITIALIZED:
                 found.append(token)
     taken = {serial_of(t) for t in found if t.flags & TokenFlag.TOKEN_INITIALIZED}
-    return [t for t in found if t.flags & TokenFlag.TOKEN_INITIALIZED or serial_of(t) not in taken]
+    real = [t for t in found if t.flags & TokenFlag.TOKEN_INITIALIZED or serial_of(t) not in taken]
+    return _with_certificates(real) if library.manufacturer_id == _SHOWS_EACH_PIN else real
+
+
+def _with_certificates(found: list[pkcs11.Token]) -> list[pkcs11.Token]:
+    """Without those that are another PIN of a card that shows its certificate elsewhere: the same
+    serial in the same reader. Two cards are in two readers and stay two."""
+    cards: dict[tuple[str, str], list[pkcs11.Token]] = {}
+    for token in found:
+        cards.setdefault((token.slot.slot_description, serial_of(token)), []).append(token)
+    left = []
+    for pins in cards.values():
+        certified = [pin for pin in pins if len(pins) > 1 and _shows_a_certificate(pin)]
+        left.extend(certified or pins)
+    return left
+
+
+def _shows_a_certificate(token: pkcs11.Token) -> bool:
+    with contextlib.suppress(PKCS11Error), token.open(rw=True) as session:
+        return bool(signing.certificates(session))
+    return False
 
 
 def find(module: str, serial: str) -> pkcs11.Token:
@@ -139,8 +168,8 @@ def find(module: str, serial: str) -> pkcs11.Token:
 
     Raises ``TokenNotFound``, ``TokenAmbiguous``, ``ModuleNotLoadable``, ``DeviceFailed``.
     """
-    seen = tokens(module)
-    matching = [token for token in seen if serial_of(token) == serial.strip("\0 ")]
+    seen, wanted = tokens(module), serial.strip("\0 ")
+    matching = [token for token in seen if wanted and serial_of(token) == wanted]
     if not matching:
         raise TokenNotFound(serial, [serial_of(token) for token in seen])
     if len(matching) > 1:
@@ -150,14 +179,15 @@ def find(module: str, serial: str) -> pkcs11.Token:
 
 def check_text(*pins: str) -> None:
     """Refuse PINs that have no UTF-8 form, before python-pkcs11 raises an error that quotes them,
-    and empty ones: tpm2-pkcs11 takes them, and others ask for a PIN by themselves.
+    and empty ones: tpm2-pkcs11 takes them, and others ask for a PIN by themselves. Those that are
+    too long for any card OpenSC refuses with an answer that could mean anything.
 
     Raises ``PinRefused``.
     """
-    if not all(pins):
-        raise PinRefused("CKR_PIN_LEN_RANGE")
     if any("\ud800" <= character <= "\udfff" for pin in pins for character in pin):
         raise PinRefused("CKR_PIN_INVALID")
+    if not all(1 <= len(pin.encode()) <= _LONGEST_PIN for pin in pins):
+        raise PinRefused("CKR_PIN_LEN_RANGE")
 
 
 def check_tries(token: pkcs11.Token, which: Which) -> None:
@@ -193,6 +223,9 @@ def login(
         # a failed login leaves its session open
         with contextlib.suppress(DriverError):
             end_sessions(module)
+        # so OpenSC calls a wrong PIN of a card that says "security status not satisfied" to it
+        if isinstance(error, UserNotLoggedIn):
+            raise PinIncorrect(which, candidate) from None
         raise translate(error, which=which, candidate=candidate) from None
     with ended(module, session):
         yield session

@@ -5,7 +5,7 @@
 ``puk_set_pin``: ``C_SetPIN(PUK, new PIN)`` in a session without a user (ykcs11, with the prefixes
 ``puk:`` and ``pin:``; OpenSC: ``set_pin_in_unlogged_session``). The SO secret is the PUK.
 ``context_set_pin``: the same after ``C_Login(CKU_CONTEXT_SPECIFIC)`` (OpenSC:
-``set_pin_in_specific_context``, opensc.conf(5)).
+``set_pin_in_specific_context``, opensc.conf(5)). No OpenSC up to 0.27 lets these calls through.
 
 Rules:
 
@@ -24,7 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pkcs11
-from pkcs11.exceptions import FunctionNotSupported, OperationNotInitialized, PKCS11Error
+from pkcs11.exceptions import (
+    DataInvalid,
+    DataLenRange,
+    FunctionNotSupported,
+    OperationNotInitialized,
+    PKCS11Error,
+)
 
 from pkcs11_driver import library
 from pkcs11_driver.errors import (
@@ -59,7 +65,8 @@ class Family:
 
 # the first row that fits
 FAMILIES = (
-    Family("yubico", "", PUK_SET_PIN, prefixes=True),
+    # the model tells ykcs11's tokens from the OpenPGP application of a YubiKey behind OpenSC
+    Family("yubico", "yubikey", PUK_SET_PIN, prefixes=True),
     Family("piv_ii", "", PUK_SET_PIN, other=CONTEXT_SET_PIN),
     Family("safenet", "", SO_INIT_PIN),
     Family("gemalto", "", SO_INIT_PIN),
@@ -194,6 +201,9 @@ def _typed(style: str, candidate: int = 0) -> typing.Iterator[None]:
         yield
     except (FunctionNotSupported, OperationNotInitialized) as error:
         raise StyleUnsupported(style, ckr_name(error)) from None
+    except (DataInvalid, DataLenRange) as error:
+        # OpenSC's names for SW 6A80 and 6700 to a PIN: checked before any change (ISO/IEC 7816-4)
+        raise PinRefused(ckr_name(error)) from None
     except PKCS11Error as error:
         raise translate(error, which="so", candidate=candidate) from None
 

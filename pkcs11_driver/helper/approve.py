@@ -1,6 +1,7 @@
 """The approve job: show the statement, and sign it with the approver's key if told to.
 
-A wrong PIN is never tried again by the program: the person is told how the token counts, and asked.
+A wrong PIN is never tried again by the program: the person is told what the token says of its
+tries, from its flags as they are then, and asked; not where one try is left (``tries``).
 """
 
 from __future__ import annotations
@@ -9,19 +10,13 @@ import secrets
 
 from pkcs11_driver import isolated, wire
 from pkcs11_driver.errors import DriverError, PinIncorrect
-from pkcs11_driver.helper import modules
+from pkcs11_driver.helper import modules, tries
 from pkcs11_driver.helper.client import ServiceError
 from pkcs11_driver.helper.cms import signed_statement
 from pkcs11_driver.helper.dialogue import Refused, readable
 from pkcs11_driver.helper.job import Job, report
-from pkcs11_driver.helper.language import later, of_error, say
+from pkcs11_driver.helper.language import of_error, say
 from pkcs11_driver.operations import Signed, TokenStatus
-
-_TRIES = {
-    "count-low": later("A wrong PIN has been tried on this token; it counts them."),
-    "final-try": later("One more wrong PIN blocks this token, so it is not asked for here."),
-    "locked": later("The PIN of this token is blocked."),
-}
 
 
 def run(job: Job) -> None:
@@ -82,7 +77,7 @@ def _token(job: Job) -> TokenStatus:
         return modules.expected(job.modules, job.claimed.token_serial, job.dialogue)
     while True:
         seen = modules.tokens(job.modules)
-        usable = [token for token in seen if token.certificates]
+        usable = [token for token in seen if token.serial and token.certificates]
         if len(usable) == 1:
             return usable[0]
         if not job.dialogue.plug_in("", [readable(modules.describe(token)) for token in seen]):
@@ -92,15 +87,13 @@ def _token(job: Job) -> TokenStatus:
 
 
 def _ask_and_sign(job: Job, token: TokenStatus, attributes: bytes) -> Signed:
-    notes: list[str] = []
+    wrong = ""
     while True:
         state = _user_pin_state(token)
-        if state in _TRIES:
-            notes.append(say(_TRIES[state]))
-        if state in ("final-try", "locked"):
-            for note in notes:
-                job.dialogue.tell(note)
-            raise Refused(say("Nothing was signed."))
+        said = tries.note(state, after_a_wrong_pin=bool(wrong))
+        notes = [note for note in (wrong, said) if note]
+        if tries.may_be_the_last(state):
+            raise Refused(" ".join([*notes, say("Nothing was signed.")]))
         pin = job.dialogue.pin(readable(token.label), notes)
         if not pin:
             raise Refused(say("Nothing was signed."))
@@ -110,7 +103,7 @@ def _ask_and_sign(job: Job, token: TokenStatus, attributes: bytes) -> Signed:
                 token.module, token.serial, user_pin=pin, data=attributes, key_id=key_id
             )
         except PinIncorrect as error:
-            notes = [of_error(error)]
+            wrong = of_error(error)
 
 
 def _user_pin_state(token: TokenStatus) -> str:

@@ -22,8 +22,7 @@ from pkcs11_driver.helper.client import Client, ServiceError
 from pkcs11_driver.helper.dialogue import readable
 from pkcs11_driver.helper.job import version
 from pkcs11_driver.helper.language import of_error, say
-from pkcs11_driver.operations import detect_style
-from pkcs11_driver.styles import SO_INIT_PIN
+from pkcs11_driver.styles import SO_INIT_PIN, style_of
 
 PCSCD = Path("/run/pcscd/pcscd.comm")
 USB = Path("/sys/bus/usb/devices")
@@ -151,16 +150,20 @@ def of_module(module: str, maker: str) -> Iterator[Finding]:
 
 def _tokens(module: str) -> Iterator[Finding]:
     try:
-        for token in modules.tokens([module]):
-            style = detect_style(token.module, token.serial)
-            told = f"{readable(modules.describe(token))}: "
-            if style == SO_INIT_PIN:
-                yield Finding("ok", told + say("can be reset ({style})", style=style))
-            else:
-                office = say("Go to the registration office with it.")
-                yield Finding("!!", told + say("cannot be reset ({style})", style=style), office)
+        seen = modules.tokens([module])
     except DriverError as error:
         yield Finding("!!", module, of_error(error))
+        return
+    office = say("Go to the registration office with it.")
+    for token in seen:
+        told = f"{readable(modules.describe(token))}: "
+        style = style_of(token.manufacturer, token.model)
+        if not token.serial:
+            yield Finding("!!", told + say("cannot be told from another token"), office)
+        elif style == SO_INIT_PIN:
+            yield Finding("ok", told + say("can be reset ({style})", style=style))
+        else:
+            yield Finding("!!", told + say("cannot be reset ({style})", style=style), office)
 
 
 def of_service(server: str, ca: str | None) -> Finding:

@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SENTENCES: Mapping[str, str] = {
-    "A wrong PIN has been tried on this token; it counts them.": (
-        "An diesem Token wurde schon eine falsche PIN versucht; es zählt mit."
+    "ok": "in Ordnung",
+    "wrong tries counted": "Fehlversuche gezählt",
+    "one try left": "noch ein Versuch",
+    "blocked": "gesperrt",
+    "must be changed": "muss geändert werden",
+    "not set": "nicht gesetzt",
+    "The token says that wrong PINs have been tried on it. It does not say how many tries are "
+    "left.": (
+        "Das Token sagt, dass schon falsche PINs versucht wurden. Wie viele Versuche bleiben, "
+        "sagt es nicht."
     ),
-    "One more wrong PIN blocks this token, so it is not asked for here.": (
-        "Noch eine falsche PIN sperrt dieses Token, darum wird hier nicht mehr danach gefragt."
+    "The token says that one try is left before it blocks, so its PIN is not asked for here. If "
+    "you are sure of the PIN, use it once in the token's own program: that restores the tries.": (
+        "Das Token sagt, dass vor der Sperre noch ein Versuch bleibt, darum wird hier nicht nach "
+        "der PIN gefragt. Wenn Sie die PIN sicher wissen, verwenden Sie sie einmal im Programm "
+        "des Tokens: Dann zählt es wieder von vorn."
     ),
-    "The PIN of this token is blocked.": "Die PIN dieses Tokens ist gesperrt.",
+    "The token says that its PIN is blocked. A few kinds of token say so falsely; a blocked one "
+    "takes no PIN.": (
+        "Das Token sagt, dass seine PIN gesperrt ist. Bei wenigen Arten von Token stimmt das "
+        "nicht; ein gesperrtes nimmt keine PIN an."
+    ),
+    "The token does not say how many tries are left.": (
+        "Wie viele Versuche bleiben, sagt das Token nicht."
+    ),
+    "(no serial number)": "(keine Seriennummer)",
     "Signed. The service has your approval.": "Unterschrieben. Der Dienst hat Ihre Zustimmung.",
     "The service has the signature, but the request is {state}.": (
         "Der Dienst hat die Unterschrift, aber der Antrag ist im Zustand „{state}“."
@@ -316,9 +335,10 @@ SENTENCES: Mapping[str, str] = {
         "Das Token {serial} ist nicht angesteckt. Gesehen: {seen}. Stecken Sie das richtige an "
         "und beginnen Sie neu."
     ),
-    "More than one reader shows the token {serial}. Leave only one plugged in and start again.": (
-        "Mehr als ein Leser zeigt das Token {serial}. Lassen Sie nur eines angesteckt und "
-        "beginnen Sie neu."
+    "The token {serial} is seen more than once. Leave only one plugged in and start again; if it "
+    "is the only one, go to the registration office.": (
+        "Das Token {serial} ist mehr als einmal zu sehen. Lassen Sie nur eines angesteckt und "
+        "beginnen Sie neu; ist es das einzige, gehen Sie zur Registrierungsstelle."
     ),
     "The token says that the PIN is wrong. It counts wrong tries: be sure of the PIN "
     "before you try again.": (
@@ -458,6 +478,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "can be reset ({style})": "kann neu gesetzt werden ({style})",
     "cannot be reset ({style})": "kann nicht neu gesetzt werden ({style})",
+    "cannot be told from another token": "ist von einem anderen nicht zu unterscheiden",
     "Go to the registration office with it.": "Gehen Sie damit zur Registrierungsstelle.",
     "Check the address, the network and the proxy.": "Prüfen Sie Adresse, Netz und Proxy.",
     "over the proxy {host}": "über den Proxy {host}",

@@ -13,7 +13,7 @@ from pkcs11_driver.errors import (
     TokenAmbiguous,
     TokenNotFound,
 )
-from pkcs11_driver.helper import known
+from pkcs11_driver.helper import known, tries
 from pkcs11_driver.helper.dialogue import Dialogue, Refused, one_line, readable
 from pkcs11_driver.helper.language import of_error, say
 from pkcs11_driver.operations import TokenStatus
@@ -82,12 +82,12 @@ def describe(token: TokenStatus) -> str:
     """One line about a token."""
     return say(
         "{serial}  {label}  ({maker} {model})  PIN: {user_pin}, administrator PIN: {so_pin}",
-        serial=token.serial,
+        serial=token.serial or say("(no serial number)"),
         label=token.label,
         maker=token.manufacturer,
         model=token.model,
-        user_pin=token.user_pin,
-        so_pin=token.so_pin,
+        user_pin=tries.in_a_list(token.user_pin),
+        so_pin=tries.in_a_list(token.so_pin),
     )
 
 

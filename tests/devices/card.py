@@ -1,8 +1,7 @@
-"""A PIV card in software, put into a reader of vpcd (SP 800-73-4 part 2; Yubico's additions).
+"""A card in software in a reader of vpcd, and secrets with a counter of tries.
 
-As far as the driver's promises go: PIN and PUK with real retry counters, one key, P-256 or
-RSA-2048, with its certificate in slot 9A. It talks to vpcd as vsmartcard's cards do: each message
-is two bytes of length and then one byte of control, or an APDU.
+It talks to vpcd as vsmartcard's cards do: each message is two bytes of length and then one byte of
+control, or an APDU (ISO/IEC 7816-4).
 """
 
 from __future__ import annotations
@@ -10,64 +9,56 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
-ATR = bytes.fromhex("3B80800101")
 TRIES = 3
-_OK, _WRONG_LENGTH, _BLOCKED = b"\x90\x00", b"\x67\x00", b"\x69\x83"
-_NOT_ALLOWED, _NOT_FOUND, _NO_KEY = b"\x69\x82", b"\x6a\x82", b"\x6a\x88"
-_NO_COMMAND, _BAD_DATA = b"\x6d\x00", b"\x6a\x80"
-_SELECTED = bytes.fromhex("61114F0600001000010079074F05A000000308")
-_CHUID = bytes.fromhex(
-    "5338"
-    "3019D4E739DA739CED39CE739D836858210842108421C84210C3EB"
-    "3410A1B2C3D4A1B2C3D4A1B2C3D4A1B2C3D4"
-    "350832303335303130313E00FE00"
-)
+OK, WRONG_LENGTH, BLOCKED = b"\x90\x00", b"\x67\x00", b"\x69\x83"
+NOT_ALLOWED, NOT_FOUND, NO_KEY = b"\x69\x82", b"\x6a\x82", b"\x6a\x88"
+NO_COMMAND, BAD_DATA = b"\x6d\x00", b"\x6a\x80"
+_ATR = bytes.fromhex("3B80800101")
 _OFF, _ON, _RESET, _ASK_ATR = 0, 1, 2, 4
 
 
 @dataclass
 class Secret:
-    """A PIN or PUK and its tries."""
+    """A PIN or PUK and its tries. ``wrong``: the status word for a wrong value, where the card
+    does not tell how many are left."""
 
     value: bytes
     left: int = TRIES
+    wrong: bytes = b""
 
     def compare(self, said: bytes) -> bytes:
         """The status word; a wrong value costs a try, a right one restores them."""
         if not self.left:
-            return _BLOCKED
+            return BLOCKED
         if said == self.value:
             self.left = TRIES
-            return _OK
+            return OK
         self.left -= 1
-        return bytes((0x63, 0xC0 | self.left)) if self.left else _BLOCKED
+        return (self.wrong or self.told()) if self.left else BLOCKED
+
+    def told(self) -> bytes:
+        """The status word that tells the tries left."""
+        return bytes((0x63, 0xC0 | self.left)) if self.left else BLOCKED
 
 
-@dataclass
-class PivCard:
+@dataclass(kw_only=True)
+class Card:
     """One card; ``pull`` takes it out of the reader, ``put`` puts it in (again)."""
 
-    pin: Secret
-    puk: Secret
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    certificate: bytes
-    yubico: bool
-    verified: bool = False
-    # instruction bytes of the next commands at which the card is pulled, before or after the effect
-    pull_before: int = -1
-    pull_after: int = -1
-    _rest: bytes = b""
-    _chained: bytes = b""
-    _reader: socket.socket | None = field(default=None, repr=False)
+    # the card is pulled at (instruction byte, which one of those to come, "before" or "after" its
+    # effect); ``meanwhile`` happens first
+    pulled_at: tuple[int, int, str] | None = None
+    meanwhile: Callable[[], None] = field(default=lambda: None, repr=False)
+    _rest: bytes = field(default=b"", init=False, repr=False)
+    _chained: bytes = field(default=b"", init=False, repr=False)
+    _reader: socket.socket | None = field(default=None, init=False, repr=False)
 
     def put(self, port: int) -> None:
-        """Put the card into the reader that listens at this port."""
+        """Put the card into the reader that listens at this port, out of any that it was in."""
+        self.pull()
         reader = socket.create_connection(("127.0.0.1", port), timeout=10)
         reader.settimeout(None)
         self._reader = reader
@@ -81,6 +72,19 @@ class PivCard:
                 reader.shutdown(socket.SHUT_RDWR)
             reader.close()
 
+    def forget(self) -> None:
+        """Power was cut: nobody is verified any more."""
+        raise NotImplementedError
+
+    def answer(self, instruction: int, p1: int, p2: int, data: bytes) -> bytes:
+        """Data and status word for one command, its chained parts put together."""
+        raise NotImplementedError
+
+    def begin(self, answer: bytes, length: int = 256) -> bytes:
+        """The first part of a long answer; GET RESPONSE gets the others."""
+        self._rest = answer
+        return self._more(length)
+
     def _serve(self, reader: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError):
             while True:
@@ -93,127 +97,50 @@ class PivCard:
 
     def _control(self, what: int) -> bytes | None:
         if what in (_OFF, _ON, _RESET):
-            self.verified = False
-        return ATR if what == _ASK_ATR else None
+            self.forget()
+        return _ATR if what == _ASK_ATR else None
 
     def _apdu(self, apdu: bytes) -> bytes:
-        # without data, VERIFY only asks for the state
-        command = apdu[1] if len(apdu) > 5 else 0
-        if command == self.pull_before:
-            self.pull_before = -1
-            self.pull()
+        if self._pulled_now(apdu, "before"):
             raise EOFError
         answer = self._answer(apdu)
-        if command == self.pull_after:
-            self.pull_after = -1
-            self.pull()
+        if self._pulled_now(apdu, "after"):
             raise EOFError
         return answer
 
+    def _pulled_now(self, apdu: bytes, when: str) -> bool:
+        # without data, VERIFY only asks for the state
+        if self.pulled_at is None or len(apdu) <= 5:
+            return False
+        instruction, nth, chosen = self.pulled_at
+        if (instruction, chosen) != (apdu[1], when):
+            return False
+        self.pulled_at = (instruction, nth - 1, when) if nth > 1 else None
+        if nth == 1:
+            self.meanwhile()
+            self.pull()
+        return nth == 1
+
     def _answer(self, apdu: bytes) -> bytes:
-        chain, instruction, reference = apdu[0] & 0x10, apdu[1], apdu[3]
         data = self._chained + (apdu[5 : 5 + apdu[4]] if len(apdu) > 5 else b"")
+        chain = apdu[0] & 0x10
         self._chained = data if chain else b""
         if chain:
-            return _OK
-        match instruction:
-            case 0xA4:
-                return self._select(data)
-            case 0xC0:
-                return self._more(apdu[4] or 256)
-            case 0xCB:
-                return self._object(data)
-            case 0x20:
-                return self._verify(reference, data)
-            case 0x24:
-                return self._change(reference, data)
-            case 0x2C:
-                return self._unblock(data)
-            case 0x87:
-                return self._sign(reference, data)
-            case 0xFD if self.yubico:
-                return bytes((5, 2, 0)) + _OK
-            case 0xF8 if self.yubico:
-                return (12345678).to_bytes(4) + _OK
-        return _NO_COMMAND
+            return OK
+        if apdu[1] == 0xC0:
+            return self._more(apdu[4] or 256)
+        return self.answer(apdu[1], apdu[2], apdu[3], data)
 
-    def _select(self, aid: bytes) -> bytes:
-        return _SELECTED + _OK if aid.startswith(bytes.fromhex("A000000308")) else _NOT_FOUND
-
-    def _more(self, length: int = 256) -> bytes:
+    def _more(self, length: int) -> bytes:
         part, self._rest = self._rest[:length], self._rest[length:]
-        return part + (bytes((0x61, min(len(self._rest), 256) & 0xFF)) if self._rest else _OK)
-
-    def _object(self, request: bytes) -> bytes:
-        tag = request[2:].hex()
-        if tag == "5fc102":
-            self._rest = _CHUID
-        elif tag == "5fc105":
-            inside = b"\x70" + _length(len(self.certificate)) + self.certificate
-            inside += bytes.fromhex("710100FE00")
-            self._rest = b"\x53" + _length(len(inside)) + inside
-        else:
-            return _NOT_FOUND
-        return self._more()
-
-    def _verify(self, reference: int, pin: bytes) -> bytes:
-        if reference != 0x80:
-            return _NO_KEY
-        if not pin:
-            if self.verified:
-                return _OK
-            return bytes((0x63, 0xC0 | self.pin.left)) if self.pin.left else _BLOCKED
-        if len(pin) != 8:
-            return _WRONG_LENGTH
-        status = self.pin.compare(pin)
-        self.verified = status == _OK
-        return status
-
-    def _change(self, reference: int, data: bytes) -> bytes:
-        secret = {0x80: self.pin, 0x81: self.puk}.get(reference)
-        if secret is None or len(data) != 16:
-            return _NO_KEY if secret is None else _BAD_DATA
-        status = secret.compare(data[:8])
-        if status == _OK:
-            secret.value = data[8:]
-        return status
-
-    def _unblock(self, data: bytes) -> bytes:
-        if len(data) != 16:
-            return _BAD_DATA
-        status = self.puk.compare(data[:8])
-        if status == _OK:
-            self.pin.value, self.pin.left, self.verified = data[8:], TRIES, False
-        return status
-
-    def _sign(self, reference: int, data: bytes) -> bytes:
-        if reference != 0x9A:
-            return _NO_KEY
-        if not self.verified:
-            return _NOT_ALLOWED
-        # 7C { 82 00, 81 <length> <what is signed> } in either order
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            block = data[data.index(b"\x81\x82\x01\x00") + 4 :][:256]
-            numbers = self.key.private_numbers()
-            power = pow(int.from_bytes(block), numbers.d, numbers.public_numbers.n)
-            signature = power.to_bytes(256)
-        else:
-            digest = data[data.index(b"\x81\x20") + 2 :][:32]
-            signature = self.key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
-        inside = b"\x82" + _length(len(signature)) + signature
-        self._rest = b"\x7c" + _length(len(inside)) + inside
-        return self._more()
+        return part + (bytes((0x61, min(len(self._rest), 256) & 0xFF)) if self._rest else OK)
 
 
-def padded(pin: str) -> bytes:
-    """A PIN or PUK as it lies on the card."""
-    return pin.encode().ljust(8, b"\xff")
-
-
-def _length(n: int) -> bytes:
-    if n < 0x80:
-        return bytes((n,))
-    return bytes((0x81, n)) if n < 0x100 else bytes((0x82, n >> 8, n & 0xFF))
+def tlv(tag: str, value: bytes) -> bytes:
+    """A data object in BER; the tag in hex."""
+    n = len(value)
+    length = bytes((n,)) if n < 0x80 else bytes((0x81, n)) if n < 0x100 else b"\x82" + n.to_bytes(2)
+    return bytes.fromhex(tag) + length + value
 
 
 def _exactly(reader: socket.socket, n: int) -> bytes:

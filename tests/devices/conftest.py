@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.devices.providers import PROVIDERS, Device, Provider
+from tests.devices.device import Device, Provider
+from tests.devices.providers import PROVIDERS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -52,7 +52,22 @@ class TestApprove:
         ran = job(holder, office, tmp_path, "yes", "wrong-one", USER_PIN)
         assert ran.code == 0
         assert "the PIN is wrong" in ran.out
-        assert "A wrong PIN has been tried" in ran.out
+        assert "does not say how many tries are left" in ran.out
+
+    def test_earlier_wrong_pins_are_told(self, holder: Holder, tmp_path: Path) -> None:
+        tokens.wrong_logins(holder.made, 1)
+        ran = job(holder, self.office(holder), tmp_path, "yes", USER_PIN)
+        assert ran.code == 0
+        assert "wrong PINs have been tried" in ran.out
+
+    def test_a_wrong_pin_that_leaves_one_try(self, holder: Holder, tmp_path: Path) -> None:
+        """The state is asked for anew after the wrong PIN, and the last try is not spent."""
+        tokens.wrong_logins(holder.made, 8)
+        ran = job(holder, self.office(holder), tmp_path, "yes", "wrong-one", USER_PIN)
+        assert ran.code == 1
+        assert "the PIN is wrong" in ran.reason
+        assert "one try is left before it blocks" in ran.reason
+        assert tries_left(holder.made) == (1, 15)
 
     def test_an_empty_answer_stops(self, holder: Holder, tmp_path: Path) -> None:
         ran = job(holder, self.office(holder), tmp_path, "yes", "wrong-one", "")
@@ -63,8 +78,17 @@ class TestApprove:
         tokens.wrong_logins(holder.made, 9)
         ran = job(holder, self.office(holder), tmp_path, "yes", USER_PIN)
         assert ran.code == 1
-        assert "One more wrong PIN" in ran.out
+        assert "one try is left before it blocks" in ran.reason
         assert tries_left(holder.made) == (1, 15)
+
+    def test_that_a_pin_is_blocked_is_for_the_token_to_say(
+        self, holder: Holder, tmp_path: Path
+    ) -> None:
+        tokens.wrong_logins(holder.made, 10)
+        ran = job(holder, self.office(holder), tmp_path, "yes", USER_PIN)
+        assert ran.code == 1
+        assert "The token says that its PIN is blocked." in ran.out
+        assert "The token's PIN is blocked. Ask the service for a reset." in ran.reason
 
     def test_the_only_token_when_none_is_named(self, holder: Holder, tmp_path: Path) -> None:
         office = self.office(holder)
@@ -77,6 +101,20 @@ class TestOtherCommands:
         ran = helper("list", "--module", holder.at[0])
         assert ran.code == 0
         assert holder.made.serial in ran.out
+        assert "PIN: ok, administrator PIN: ok" in ran.out
+
+    @pytest.mark.parametrize(
+        ("wrong", "words"),
+        [(1, "PIN: wrong tries counted,"), (9, "PIN: one try left,"), (10, "PIN: blocked,")],
+    )
+    def test_list_tells_what_the_flags_tell(self, holder: Holder, wrong: int, words: str) -> None:
+        tokens.wrong_logins(holder.made, wrong)
+        assert words in helper("list", "--module", holder.at[0]).out
+
+    def test_list_in_german(self, holder: Holder) -> None:
+        tokens.wrong_logins(holder.made, 9)
+        ran = helper("list", "--language", "de", "--module", holder.at[0])
+        assert "PIN: noch ein Versuch, Administrator-PIN: in Ordnung" in ran.out
 
     def test_list_as_json(self, holder: Holder) -> None:
         (token,) = json.loads(helper("list", "--json", "--module", holder.at[0]).out)

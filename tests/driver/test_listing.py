@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pkcs11_driver import operations
 from pkcs11_driver.operations import Receipt
 from tests.driver import children
 from tests.driver.conftest import OTHER_SO_PIN, USER_PIN, Holder, issue, order, verify
+from tests.driver.program import Office, helper, job
 from tests.institution import tokens
 from tests.institution.tokens import MadeToken, pkcs11_tool_login, tries_left
 
 CHALLENGE = b"challenge of the service"
+
+
+def without_a_serial(made: MadeToken) -> None:
+    """Blank the serial in SoftHSM's file of the token."""
+    (stored,) = (made.directory / "store").glob("*/token.object")
+    raw = stored.read_bytes()
+    assert raw.count(made.serial.encode()) == 1
+    stored.write_bytes(raw.replace(made.serial.encode(), b" " * len(made.serial)))
 
 
 def reset(holder: Holder, **changed: object) -> Receipt:
@@ -83,6 +94,23 @@ class TestListing:
             ("final-try", "count-low"),
             ("locked", "count-low"),
         ]
+
+    def test_a_token_without_a_serial_is_shown_and_never_taken(
+        self, holder: Holder, tmp_path: Path
+    ) -> None:
+        """Even where it is the only one: nothing would tell it from the next one plugged in."""
+        without_a_serial(holder.made)
+        (token,) = children.value(operations.list_tokens, holder.at[0])
+        assert (token.serial, token.label) == ("", "Holder")
+        assert "(no serial number)" in helper("list", "--module", holder.at[0]).out
+        assert "cannot be told from another" in helper("doctor", "--module", holder.at[0]).out
+        error = children.error(operations.reset_user_pin, holder.at[0], "", **order())
+        assert (error.code, operations.outcome(error)) == ("token-not-found", "untouched")
+        error = children.error(operations.sign, holder.at[0], "", user_pin=USER_PIN, data=b"x")
+        assert error.code == "token-not-found"
+        office = Office("", "approve", b"statement", next="wait")
+        assert job(holder, office, tmp_path, "yes", USER_PIN).code == 1
+        assert office.reports == []
 
     def test_the_style_of_the_family(self, made: MadeToken) -> None:
         style = children.value(operations.detect_style, str(made.module), made.serial)

@@ -10,9 +10,11 @@ import pytest
 from pkcs11_driver import styles
 from pkcs11_driver.errors import PinRefused, StyleUnsupported
 
+MODELS = {"Yubico": "YubiKey YK5"}
 
-def token(manufacturer: str, model: str = "") -> Any:
-    return SimpleNamespace(manufacturer_id=manufacturer, model=model)
+
+def token(manufacturer: str) -> Any:
+    return SimpleNamespace(manufacturer_id=manufacturer, model=MODELS.get(manufacturer, ""))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,7 @@ def token(manufacturer: str, model: str = "") -> Any:
         ("Aladdin Ltd.", "eToken PRO", "so_init_pin"),
         ("IBM", "Soft", "so_init_pin"),
         ("Yubico (www.yubico.com)", "YubiKey YK5", "puk_set_pin"),
+        ("Yubico", "PKCS#15 emulated", "so_init_pin"),
         ("piv_II", "PKCS#15 emulated", "puk_set_pin"),
         ("Somebody", "Something", "so_init_pin"),
     ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pkcs11_driver.helper.window import look
 from tests.driver.conftest import USER_PIN, Holder
 from tests.driver.program import Office
-from tests.institution.tokens import tries_left
+from tests.institution.tokens import tries_left, wrong_logins
 from tests.window.conftest import Hand, Open
 from tests.window.test_reset import opened
 
@@ -71,9 +73,54 @@ def test_a_wrong_pin_is_told_and_asked_for_again(
         hand.type("wrong-one")
         hand.press("Return")
         hand.look("the PIN is wrong")
+        hand.look("does not say how many tries are left")
+        hand.picture("a4-wrong-pin")
         hand.press("Escape")
         hand.look("Nothing was signed.")
     assert (asked.reports, tries_left(holder.made)) == ([], (9, 15))
+
+
+@pytest.mark.parametrize(
+    ("language", "pages", "keys", "words", "picture"),
+    [
+        (
+            "C.UTF-8",
+            ("Compare these three words", "Read what", "The PIN of your token"),
+            ("Alt-y", "Alt-g"),
+            "one try is left before it blocks",
+            "a5-one-try",
+        ),
+        (
+            "de_AT.UTF-8",
+            ("Vergleichen Sie diese drei Wörter", "Lesen Sie, was", "Die PIN Ihres Tokens"),
+            ("Alt-j", "Alt-w"),
+            "vor der Sperre noch ein Versuch",
+            "d2-one-try",
+        ),
+    ],
+)
+def test_a_wrong_pin_that_leaves_one_try_ends_it_with_the_reason(
+    window: Open,
+    holder: Holder,
+    tmp_path: Path,
+    language: str,
+    pages: tuple[str, str, str],
+    keys: tuple[str, str],
+    words: str,
+    picture: str,
+) -> None:
+    wrong_logins(holder.made, 8)
+    asked = office(holder)
+    with opened(window, holder, asked, tmp_path, "ABCD-EFGH", LANG=language) as hand:
+        for page, key in zip(pages, keys, strict=False):
+            hand.look(page)
+            hand.press(key)
+        hand.look(pages[2])
+        hand.type("wrong-one")
+        hand.press("Return")
+        hand.look(words)
+        hand.picture(picture)
+    assert (asked.reports, tries_left(holder.made)) == ([], (1, 15))
 
 
 def test_not_signing_signs_nothing(window: Open, holder: Holder, tmp_path: Path) -> None:
