@@ -17,13 +17,12 @@ from pathlib import Path
 
 from pkcs11_driver import wire
 from pkcs11_driver.errors import DriverError
+from pkcs11_driver.families import family_of
 from pkcs11_driver.helper import known, modules, proxy
 from pkcs11_driver.helper.client import Client, ServiceError
 from pkcs11_driver.helper.dialogue import readable
 from pkcs11_driver.helper.job import version
 from pkcs11_driver.helper.language import of_error, say
-from pkcs11_driver.operations import detect_style
-from pkcs11_driver.styles import SO_INIT_PIN
 
 PCSCD = Path("/run/pcscd/pcscd.comm")
 USB = Path("/sys/bus/usb/devices")
@@ -152,13 +151,16 @@ def of_module(module: str, maker: str) -> Iterator[Finding]:
 def _tokens(module: str) -> Iterator[Finding]:
     try:
         for token in modules.tokens([module]):
-            style = detect_style(token.module, token.serial)
+            family = family_of(token.manufacturer, token.model)
             told = f"{readable(modules.describe(token))}: "
-            if style == SO_INIT_PIN:
-                yield Finding("ok", told + say("can be reset ({style})", style=style))
+            if family is None:
+                yield Finding("--", told + say("nobody knows yet whether it can be reset"))
+            elif family.rotates:
+                yield Finding("ok", told + say("can be reset ({family})", family=family.name))
             else:
                 office = say("Go to the registration office with it.")
-                yield Finding("!!", told + say("cannot be reset ({style})", style=style), office)
+                told += say("cannot be reset ({family})", family=family.name)
+                yield Finding("!!", told, office)
     except DriverError as error:
         yield Finding("!!", module, of_error(error))
 
