@@ -50,18 +50,19 @@ def test_seal_and_correct(institution: Institution, tmp_path: Path) -> None:
     """What the station prints is what the import takes; other columns pass through."""
     key = institution.command("escrow", "import-key").strip()
     serial, so_pin = institution.tokens["ann"].serial, "Another-SO-PIN-1"
-    done = seal(key, f"serial,so_pin,label\n{serial},{so_pin},blue\n")
+    done = seal(key, f"serial,family,so_pin,label\n{serial},etoken,{so_pin},blue\n")
     assert done.returncode == 0, done.stderr
     assert so_pin not in done.stdout + done.stderr
     row = next(csv.DictReader(io.StringIO(done.stdout)))
     assert (row["serial"], row["label"]) == (serial, "blue")
     file = tmp_path / "wrong.csv"
-    file.write_text(f"serial,so_pin\n{serial},{row['so_pin']}\n")
+    file.write_text(f"serial,family,so_pin\n{serial},etoken,{row['so_pin']}\n")
     assert institution.command("escrow", "correct", str(file)).startswith("1 ")
     assert institution.command("escrow", "check").startswith("3 sealed")
-    file.write_text(f"serial,so_pin\n{institution.tokens['bob'].serial},{row['so_pin']}\n")
+    other = institution.tokens["bob"].serial
+    file.write_text(f"serial,family,so_pin\n{other},etoken,{row['so_pin']}\n")
     refused = institution.try_command("escrow", "correct", str(file))  # sealed for another token
-    assert (refused.returncode, "rule=envelope" in refused.stderr) == (1, True)
+    assert (refused.returncode, "does not open" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
