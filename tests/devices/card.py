@@ -58,10 +58,13 @@ class PivCard:
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     certificate: bytes
     yubico: bool
+    serial: int = 12345678  # as Yubico's cards tell it; others have the one in their CHUID
     verified: bool = False
     # instruction bytes of the next commands at which the card is pulled, before or after the effect
     pull_before: int = -1
     pull_after: int = -1
+    # and one that is answered by an error that means nothing (6F00), nothing done
+    fail: int = -1
     _rest: bytes = b""
     _chained: bytes = b""
     _reader: socket.socket | None = field(default=None, repr=False)
@@ -103,6 +106,9 @@ class PivCard:
             self.pull_before = -1
             self.pull()
             raise EOFError
+        if command == self.fail:
+            self.fail = -1
+            return b"\x6f\x00"
         answer = self._answer(apdu)
         if command == self.pull_after:
             self.pull_after = -1
@@ -134,7 +140,7 @@ class PivCard:
             case 0xFD if self.yubico:
                 return bytes((5, 2, 0)) + _OK
             case 0xF8 if self.yubico:
-                return (12345678).to_bytes(4) + _OK
+                return self.serial.to_bytes(4) + _OK
         return _NO_COMMAND
 
     def _select(self, aid: bytes) -> bytes:

@@ -260,11 +260,8 @@ def tpm2(directory: Path) -> Iterator[Device]:
         )
 
 
-@contextlib.contextmanager
-def reader_with_piv_card(
-    directory: Path, name: str, *, yubico: bool
-) -> Iterator[tuple[PivCard, int]]:
-    """pcscd with one virtual reader of this name, and our PIV card in it."""
+def piv_card(issue: Callable[[bytes], bytes] = issue, *, yubico: bool) -> PivCard:
+    """A PIV card with a key, and the certificate that ``issue`` makes for its SPKI."""
     # OpenSC offers ECDSA for the card types only that it knows
     key = (
         ec.generate_private_key(ec.SECP256R1())
@@ -274,9 +271,14 @@ def reader_with_piv_card(
     certificate = issue(
         key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     )
-    card = PivCard(
-        Secret(padded(PIV_PINS[0])), Secret(padded(PIV_PINS[1])), key, certificate, yubico
-    )
+    pin, puk = (Secret(padded(secret)) for secret in PIV_PINS[:2])
+    return PivCard(pin, puk, key, certificate, yubico)
+
+
+@contextlib.contextmanager
+def reader_with(card: PivCard, directory: Path) -> Iterator[int]:
+    """pcscd with one virtual reader and the card in it; its port."""
+    name = "Yubico YubiKey CCID" if card.yubico else "Virtual reader"
     readers, port = directory / "readers", free_ports()
     readers.mkdir()
     (readers / "vpcd").write_text(
@@ -288,16 +290,15 @@ def reader_with_piv_card(
         with running("pcscd", "--foreground", "--config", str(readers), ready=ready):
             card.put(port)
             try:
-                yield card, port
+                yield port
             finally:
                 card.pull()
 
 
 @contextlib.contextmanager
-def piv(directory: Path, module: Path, *, yubico: bool) -> Iterator[Device]:
+def piv(directory: Path, module: Path, card: PivCard) -> Iterator[Device]:
     """A PIV card behind a module: the SO secret is its PUK."""
-    name = "Yubico YubiKey CCID" if yubico else "Virtual reader"
-    with reader_with_piv_card(directory, name, yubico=yubico) as (card, port):
+    with reader_with(card, directory) as port:
 
         def shown() -> bool:
             with contextlib.suppress(AssertionError):
@@ -312,7 +313,7 @@ def piv(directory: Path, module: Path, *, yubico: bool) -> Iterator[Device]:
             "puk_set_pin",
             *(card.pin.left, card.puk.left),
             card.certificate,
-            rotates=yubico,
+            rotates=card.yubico,
             pins=PIV_PINS,
             card=card,
             port=port,
@@ -326,13 +327,14 @@ def opensc(directory: Path) -> Iterator[Device]:
     settings.write_text(
         "app opensc-pkcs11 { pkcs11 { user_pin_unblock_style = set_pin_in_unlogged_session; } }\n"
     )
-    with environment(OPENSC_CONF=str(settings)), piv(directory, OPENSC, yubico=False) as device:
+    card = piv_card(yubico=False)
+    with environment(OPENSC_CONF=str(settings)), piv(directory, OPENSC, card) as device:
         yield device
 
 
 def ykcs11(directory: Path) -> contextlib.AbstractContextManager[Device]:
     """ykcs11 with a PIV card that answers as a YubiKey does."""
-    return piv(directory, YKCS11, yubico=True)
+    return piv(directory, YKCS11, piv_card(yubico=True))
 
 
 @contextlib.contextmanager

@@ -59,6 +59,18 @@ def test_pulled_at_any_command_and_put_in_again(card: Device, when: str, instruc
     assert operations.outcome(reset(card, (NEXT_SO_PIN, SO_PIN))) == "done"
 
 
+def test_an_error_while_the_puk_changes_costs_no_try(card: Device) -> None:
+    """Whether it changed is left to the next order: a guess now and one then are two of three."""
+    assert card.card is not None
+    card.card.fail = CHANGE
+    receipt = reset(card)
+    assert (receipt.so_pin_in_force, operations.outcome(receipt)) == ("unknown", "unknown")
+    assert receipt.steps[-1] == "so-pin-unclear"
+    assert card.card.puk.left == card.so_tries
+    again = reset(card, (NEXT_SO_PIN, SO_PIN))
+    assert (again.steps[0], operations.outcome(again)) == ("so-pin-incorrect", "done")
+
+
 def test_two_readers_with_one_serial_are_both_left_alone(
     card: Device, request: pytest.FixtureRequest
 ) -> None:
