@@ -155,11 +155,13 @@ def _tokens(module: str) -> Iterator[Finding]:
             told = f"{readable(modules.describe(token))}: "
             if family is None:
                 yield Finding("--", told + say("nobody knows yet whether it can be reset"))
-            elif family.rotates:
-                yield Finding("ok", told + say("can be reset ({family})", family=family.name))
+                continue
+            facts = {"style": family.style, "family": family.name}
+            if family.rotates:
+                yield Finding("ok", told + say("can be reset ({style}), family {family}", **facts))
             else:
                 office = say("Go to the registration office with it.")
-                told += say("cannot be reset ({family})", family=family.name)
+                told += say("cannot be reset ({style}), family {family}", **facts)
                 yield Finding("!!", told, office)
     except DriverError as error:
         yield Finding("!!", module, of_error(error))

@@ -459,8 +459,12 @@ SENTENCES: Mapping[str, str] = {
     "Install the token's software again, for this kind of computer.": (
         "Installieren Sie die Software des Tokens neu, passend zu diesem Computer."
     ),
-    "can be reset ({family})": "kann neu gesetzt werden ({family})",
-    "cannot be reset ({family})": "kann nicht neu gesetzt werden ({family})",
+    "can be reset ({style}), family {family}": (
+        "kann neu gesetzt werden ({style}), Familie {family}"
+    ),
+    "cannot be reset ({style}), family {family}": (
+        "kann nicht neu gesetzt werden ({style}), Familie {family}"
+    ),
     "nobody knows yet whether it can be reset": (
         "es ist noch nicht bekannt, ob man sie neu setzen kann"
     ),
