@@ -47,9 +47,7 @@ def open_order(sealed: bytes, private_key: X25519PrivateKey, context: bytes) -> 
 
 
 def import_context(serial: str, family: str) -> bytes:
-    """The HPKE ``info`` that binds a sealed SO PIN to its token on the way into escrow.
-
-    And to the token's family: who seals says it, and nobody on the way can say otherwise.
-    """
+    """The HPKE ``info`` that binds a sealed SO PIN to its token on the way into escrow, and to the
+    token's family: who seals says it, and nobody on the way can say otherwise."""
     parts = (serial.encode(), family.encode())
     return b"token-reset import 2" + b"".join(len(p).to_bytes(4) + p for p in parts)

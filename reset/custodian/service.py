@@ -136,10 +136,10 @@ class CustodianService:
         return stored
 
     def _bind(self, serial: str, holder_uid: str, family: str) -> None:
-        """Whose token it is and of which family, from the first call on. Raises ``ReleaseRefused``.
+        """Whose token it is and of which family, from the first call on.
 
         Where the ledger was restored from an old backup and knows the SO PINs again, they must be
-        such as the family has.
+        such as the family has. Raises ``ReleaseRefused``, ``EscrowDamaged``.
         """
         if not 0 < len(holder_uid) <= orders.NAME:
             refuse("holder")
