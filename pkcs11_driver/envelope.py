@@ -46,7 +46,8 @@ def open_order(sealed: bytes, private_key: X25519PrivateKey, context: bytes) -> 
     return from_json(Order, json.loads(open_sealed(sealed, private_key, context)), "order")
 
 
-def import_context(serial: str) -> bytes:
-    """The HPKE ``info`` that binds a sealed SO PIN to its token on the way into escrow."""
-    name = serial.encode()
-    return b"token-reset import 1" + len(name).to_bytes(4) + name
+def import_context(serial: str, family: str) -> bytes:
+    """The HPKE ``info`` that binds a sealed SO PIN to its token on the way into escrow, and to the
+    token's family: who seals says it, and nobody on the way can say otherwise."""
+    parts = (serial.encode(), family.encode())
+    return b"token-reset import 2" + b"".join(len(p).to_bytes(4) + p for p in parts)

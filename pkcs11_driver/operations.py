@@ -15,10 +15,11 @@ from pkcs11 import PKCS11Error
 
 from pkcs11_driver import library, signing
 from pkcs11_driver.errors import translate
+from pkcs11_driver.families import style_of
 from pkcs11_driver.receipt import Receipt, outcome
 from pkcs11_driver.resetting import Reset, Watch, check_candidates
 from pkcs11_driver.signing import Signed
-from pkcs11_driver.styles import adapter, fitting, style_of
+from pkcs11_driver.styles import adapter, few_tries, fitting
 
 __all__ = [
     "Receipt",
@@ -135,6 +136,7 @@ def reset_user_pin(
     adapter(style)
     library.check_text(new_user_pin, next_so_pin, *candidates)
     library.end_sessions(module)
-    chosen = fitting(style, library.find(module, serial), candidates, next_so_pin)
-    run = Reset(module, serial, chosen, progress, watch)
+    token = library.find(module, serial)
+    chosen = fitting(style, token, candidates, next_so_pin)
+    run = Reset(module, serial, chosen, progress, watch, few_tries=few_tries(token))
     return run.whole(candidates, next_so_pin, new_user_pin, challenge, key_id)

@@ -7,7 +7,8 @@ The order (S1.2, S1.23; each wrong order is guarded and tested):
 3. Set the new user PIN (``C_InitPIN``), logout.
 4. Prove it: user login with the new PIN, sign the challenge with the holder's key, logout.
 5. Only then SO login again, ``C_SetPIN`` from the candidate to the next SO PIN, logout.
-6. SO login with the next SO PIN, logout. Only this login makes ``so_pin_in_force`` "next".
+6. SO login with the next SO PIN, logout. Only this login makes ``so_pin_in_force`` "next". Where
+   step 5 is unclear and the token has few tries, it is left to the next order: it begins with it.
 
 A style that has no SO login (``styles``) compares the SO secret in the changing call itself; its
 step 6 sets the next secret once more, from itself to itself. When the candidate that works already
@@ -53,12 +54,15 @@ class Reset:
         style: Style,
         progress: Callable[[str], None] | None,
         watch: Watch | None,
+        *,
+        few_tries: bool,
     ) -> None:
         self.module = module
         self.serial = serial
         self.style = style
         self.progress = progress
         self.watch = watch
+        self.few_tries = few_tries
         self.steps: list[str] = []
         self.so_pin_in_force = "unknown"
         self.user_pin_set = False
@@ -197,6 +201,8 @@ class Reset:
                     self.so_pin_in_force = f"candidate-{index}"
                     raise
                 self._step("so-pin-unclear")
+                if self.few_tries:
+                    raise
                 unclear = error
         try:
             self._prove_so_pin(next_so_pin)

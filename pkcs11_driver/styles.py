@@ -9,11 +9,13 @@
 
 Rules:
 
-1. Which style a token has is told by its family alone: no call that could spend a try.
+1. Which style a token has is told by its family alone (``families``): no call that could spend a
+   try.
 2. A style that contradicts the family is refused: those modules answer one style's calls by
    comparing the PUK with the user PIN, or change the SO secret and reset nothing.
 3. A style that cannot change the SO secret afterwards is refused before anything changed, unless
-   the caller asks for no change: the only candidate is the next SO PIN.
+   the caller asks for no change: the only candidate is the next SO PIN. So is, for a family with
+   few tries, a next SO secret that it cannot take.
 """
 
 from __future__ import annotations
@@ -42,59 +44,7 @@ from pkcs11_driver.errors import (
     ckr_name,
     translate,
 )
-
-SO_INIT_PIN = "so_init_pin"
-PUK_SET_PIN = "puk_set_pin"
-CONTEXT_SET_PIN = "context_set_pin"
-
-
-@dataclass(frozen=True)
-class Family:
-    """Tokens whose manufacturerID and model hold these parts, in lower case, and their style.
-
-    ``prefixes``: the module tells PUK and PIN apart by ``puk:`` and ``pin:``, and changes PUKs.
-    ``other``: a style that an administrator may have set instead.
-    """
-
-    manufacturer: str
-    model: str
-    style: str
-    prefixes: bool = False
-    other: str = ""
-
-
-# the first row that fits
-FAMILIES = (
-    # the model tells ykcs11's tokens from the OpenPGP application of a YubiKey behind OpenSC
-    Family("yubico", "yubikey", PUK_SET_PIN, prefixes=True),
-    Family("piv_ii", "", PUK_SET_PIN, other=CONTEXT_SET_PIN),
-    Family("safenet", "", SO_INIT_PIN),
-    Family("gemalto", "", SO_INIT_PIN),
-    Family("thales", "", SO_INIT_PIN),
-    Family("aladdin", "", SO_INIT_PIN),
-    Family("", "etoken", SO_INIT_PIN),
-    Family("softhsm", "", SO_INIT_PIN),
-    Family("ibm", "", SO_INIT_PIN),
-    Family("openpgp", "", SO_INIT_PIN),
-)
-# SP 800-73-4 part 2, section 2.4.3: a PUK has 8 bytes; shorter ones are padded
-_PUK_BYTES = range(6, 9)
-
-
-def family_of(manufacturer: str, model: str) -> Family | None:
-    """The row of the table for CK_TOKEN_INFO's manufacturerID and model."""
-    who, what = manufacturer.lower(), model.lower()
-    return next((f for f in FAMILIES if f.manufacturer in who and f.model in what), None)
-
-
-def style_of(manufacturer: str, model: str) -> str:
-    """The unblock style of a module family by CK_TOKEN_INFO's manufacturerID and model.
-
-    A family that the table does not know gets the standard's way: a module without it refuses
-    ``C_InitPIN`` before anything changed.
-    """
-    family = family_of(manufacturer, model)
-    return family.style if family else SO_INIT_PIN
+from pkcs11_driver.families import CONTEXT_SET_PIN, PUK_SET_PIN, SO_INIT_PIN, family_of
 
 
 class Style(typing.Protocol):
@@ -154,7 +104,7 @@ class SoInitPin:
 class PukSetPin:
     """``C_SetPIN`` with the PUK in a session without a user, or one of the context's user.
 
-    ``prefixes`` as in ``Family``.
+    ``prefixes`` as in ``families.Family``.
     """
 
     prefixes: bool = False
@@ -222,21 +172,28 @@ def adapter(style: str) -> Style:
     return _STYLES[style]
 
 
+def few_tries(token: pkcs11.Token) -> bool:
+    """Whether a second wrong SO secret is one too many, or nobody knows the token's family."""
+    family = family_of(token.manufacturer_id, token.model)
+    return family is None or family.so_budget < 2
+
+
 def fitting(style: str, token: pkcs11.Token, candidates: Sequence[str], next_so_pin: str) -> Style:
     """The adapter of a style for this token, when the whole reset can be done with it.
 
-    Raises ``StyleUnsupported``, and ``PinRefused`` for a next PUK that the token cannot take; no
-    call that could spend a try is made.
+    Raises ``StyleUnsupported``, and ``PinRefused`` for a next SO secret that the token cannot take;
+    no call that could spend a try is made.
     """
     chosen = adapter(style)
     family = family_of(token.manufacturer_id, token.model)
     if family is not None and style not in (family.style, family.other):
         raise StyleUnsupported(style)
+    # where tries are few, not left to the token: it would refuse halfway, and be asked again
+    if family is not None and family.so_budget < 2 and not family.takes(next_so_pin):
+        raise PinRefused("CKR_PIN_LEN_RANGE")
     if chosen.logs_in:
         return chosen
     if family is not None and family.prefixes and style == PUK_SET_PIN:
-        if len(next_so_pin.encode()) not in _PUK_BYTES:
-            raise PinRefused("CKR_PIN_LEN_RANGE")
         return PukSetPin(prefixes=True)
     if list(candidates) != [next_so_pin]:
         raise StyleUnsupported(style)

@@ -73,8 +73,9 @@ class WireError(ValueError):
 class PinRules:
     """Rules for a new user PIN.
 
-    ``minimum`` and ``maximum`` in characters, ``classes`` of the four (digit, upper, lower,
-    special) that must occur, ``forbidden`` characters. Characters outside ASCII count in no class.
+    ``minimum`` in characters; ``maximum`` in bytes of UTF-8, as tokens count; ``classes`` of the
+    four (digit, upper, lower, special) that must occur; ``forbidden`` characters. Characters
+    outside ASCII count in no class.
     """
 
     minimum: int = 8
@@ -99,7 +100,7 @@ def broken_pin_rules(pin: str, rules: PinRules) -> tuple[str, ...]:
     present = sum(any(c in members for c in pin) for members in CLASSES.values())
     checks = (
         ("too-short", len(pin) < rules.minimum),
-        ("too-long", len(pin) > rules.maximum),
+        ("too-long", len(pin.encode("utf-8", "surrogatepass")) > rules.maximum),
         ("classes", present < rules.classes),
         ("forbidden", any(c in rules.forbidden for c in pin)),
         ("unprintable", not pin.isprintable()),

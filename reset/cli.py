@@ -10,7 +10,7 @@ import os
 import resource
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from reset.cli_audit import read, service
 from reset.core.tokens import tidy_serial
 from reset.db import migrate
 from reset.errors import BadInput, ResetError, SettingsRefused
+from reset.flows.csv_rows import family_in
 
 Arguments = argparse.Namespace
 GROUPS = {
@@ -117,9 +118,6 @@ def _escrow_rewrap(arguments: Arguments) -> None:
 
 
 def _escrow_seal(arguments: Arguments) -> None:
-    # imported here: the server's processes other than the custodian have no use for it
-    from pkcs11_driver import envelope
-
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
         raise BadInput(field="stdin", rule="is a file on disk: pipe the list in")
@@ -129,19 +127,29 @@ def _escrow_seal(arguments: Arguments) -> None:
     except (ValueError, csv.Error):
         raise BadInput(field="input", rule="the key is base64, the list CSV") from None
     for line, row in enumerate(rows, 2):
-        so_pin = row.get("so_pin") or ""
-        if None in row or not row.get("serial") or not so_pin.isprintable():
-            raise BadInput(field=f"line {line}", rule="needs the columns serial and so_pin")
-        if not 4 <= len(so_pin.encode()) <= 255:
-            raise BadInput(field=f"line {line}", rule="so_pin must be 4 to 255 bytes")
-        context = envelope.import_context(tidy_serial(row["serial"]))
-        try:
-            row["so_pin"] = base64.b64encode(envelope.seal(so_pin.encode(), key, context)).decode()
-        except ValueError:
-            raise BadInput(field="key", rule="is no import key") from None
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["serial", "so_pin"])
+        row["so_pin"] = _sealed(row, key, f"line {line}")
+    columns = list(rows[0]) if rows else ["serial", "family", "so_pin"]
+    writer = csv.DictWriter(sys.stdout, columns)
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _sealed(row: Mapping[str, str], key: bytes, where: str) -> str:
+    # imported here: the server's processes other than the custodian have no use for it
+    from pkcs11_driver import envelope
+
+    if None in row or not row.get("serial") or not row.get("family") or not row.get("so_pin"):
+        raise BadInput(field=where, rule="needs the columns serial, family and so_pin")
+    family, so_pin = family_in(row, where), row["so_pin"]
+    if not family.takes(so_pin):
+        lengths = f"{family.so_bytes[0]} to {family.so_bytes[-1]}"
+        rule = f"so_pin must have the {lengths} printable bytes of the family {family.name}"
+        raise BadInput(field=where, rule=rule)
+    context = envelope.import_context(tidy_serial(row["serial"]), family.name)
+    try:
+        return base64.b64encode(envelope.seal(so_pin.encode(), key, context)).decode()
+    except ValueError:
+        raise BadInput(field="key", rule="is no import key") from None
 
 
 def _escrow_correct(arguments: Arguments) -> None:
@@ -195,6 +203,8 @@ def _doctor(arguments: Arguments) -> None:
     print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
     for one in policy.acceptances:
         print(f"accepted {one.rule}: {one.who}, {one.on} to {one.until}")
+    if problems := made.importing.unmet():
+        raise SettingsRefused(problems=problems)
 
 
 def _version() -> str:

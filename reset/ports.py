@@ -119,12 +119,14 @@ class Custodian(Protocol):
     def import_key(self) -> bytes:
         """The raw X25519 key to which existing SO PINs are sealed for ``store``."""
 
-    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
+    def store(
+        self, serial: str, version: int, envelope: bytes | None, holder_uid: str, family: str
+    ) -> bytes:
         """Seal an SO PIN for escrow: the one in ``envelope``, or without one a fresh random one.
 
-        The first call for a serial binds it to its holder for ever; an envelope is taken for
-        version 1 only. Returns the sealed bytes, bound to serial and version; idempotent per
-        (serial, version). Raises ``ReleaseRefused``.
+        The first call for a serial binds it to its holder and its family for ever; an envelope is
+        taken for version 1 only. Returns the sealed bytes, bound to serial and version; idempotent
+        per (serial, version). Raises ``ReleaseRefused``.
         """
 
     def correct(self, serial: str, envelope: bytes, holder_uid: str) -> tuple[int, bytes]:
@@ -303,6 +305,9 @@ class Operations(Protocol):
     def unresolved_of(self, serial: str) -> Operation | None: ...
     def save(self, operation: Operation, expected: CustodyState, epoch: int) -> None:
         """``UPDATE … WHERE state and epoch are as expected``. Raises ``StateConflict``."""
+
+    def proved(self, serial: str, version: int) -> bool:
+        """Whether a reset that is ``done`` put this version in force."""
 
     def lease_over(self, at: datetime) -> list[Operation]: ...
     def unsettled(self) -> list[Operation]:

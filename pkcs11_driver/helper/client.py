@@ -147,8 +147,8 @@ class Client:
             raise AnswerGarbled(_not_understood("key_id"))
         rules, floor = claimed.pin_rules, PinRules()
         weaker = rules.minimum < floor.minimum or rules.classes < floor.classes
-        # so many forbidden characters or so short a maximum would leave few PINs
-        if weaker or rules.maximum < 2 * floor.minimum or len(rules.forbidden) > 16:
+        # so many forbidden characters or so short a maximum would leave few PINs; some cards take 8
+        if weaker or rules.maximum < rules.minimum or len(rules.forbidden) > 16:
             raise AnswerGarbled(say("The service asks for a weaker PIN than this program accepts."))
         return claimed
 

@@ -19,7 +19,7 @@ Next = typing.Literal["", "again", "office", "wait"]
 
 _PIN_RULES = {
     "too-short": later("it needs at least {minimum} characters"),
-    "too-long": later("it may have at most {maximum} characters"),
+    "too-long": later("it may have at most {maximum} characters; letters such as ä count twice"),
     "classes": later(
         "it needs {classes} of these four: digits, capital letters, small letters, "
         "special characters"

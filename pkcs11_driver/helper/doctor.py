@@ -17,12 +17,12 @@ from pathlib import Path
 
 from pkcs11_driver import wire
 from pkcs11_driver.errors import DriverError
+from pkcs11_driver.families import family_of
 from pkcs11_driver.helper import known, modules, proxy
 from pkcs11_driver.helper.client import Client, ServiceError
 from pkcs11_driver.helper.dialogue import readable
 from pkcs11_driver.helper.job import version
 from pkcs11_driver.helper.language import of_error, say
-from pkcs11_driver.styles import SO_INIT_PIN, style_of
 
 PCSCD = Path("/run/pcscd/pcscd.comm")
 USB = Path("/sys/bus/usb/devices")
@@ -157,13 +157,18 @@ def _tokens(module: str) -> Iterator[Finding]:
     office = say("Go to the registration office with it.")
     for token in seen:
         told = f"{readable(modules.describe(token))}: "
-        style = style_of(token.manufacturer, token.model)
+        family = family_of(token.manufacturer, token.model)
         if not token.serial:
             yield Finding("!!", told + say("cannot be told from another token"), office)
-        elif style == SO_INIT_PIN:
-            yield Finding("ok", told + say("can be reset ({style})", style=style))
+        elif family is None:
+            yield Finding("--", told + say("nobody knows yet whether it can be reset"))
         else:
-            yield Finding("!!", told + say("cannot be reset ({style})", style=style), office)
+            facts = {"style": family.style, "family": family.name}
+            if family.rotates:
+                yield Finding("ok", told + say("can be reset ({style}), family {family}", **facts))
+            else:
+                told += say("cannot be reset ({style}), family {family}", **facts)
+                yield Finding("!!", told, office)
 
 
 def of_service(server: str, ca: str | None) -> Finding:

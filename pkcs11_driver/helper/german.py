@@ -92,7 +92,9 @@ SENTENCES: Mapping[str, str] = {
         "Der Dienst unter {host} antwortet nicht ({reason})."
     ),
     "it needs at least {minimum} characters": "sie braucht mindestens {minimum} Zeichen",
-    "it may have at most {maximum} characters": "sie darf höchstens {maximum} Zeichen haben",
+    "it may have at most {maximum} characters; letters such as ä count twice": (
+        "sie darf höchstens {maximum} Zeichen haben; Buchstaben wie ä zählen doppelt"
+    ),
     "it needs {classes} of these four: digits, capital letters, small letters, special "
     "characters": (
         "sie braucht {classes} von diesen vier: Ziffern, Großbuchstaben, Kleinbuchstaben, "
@@ -229,6 +231,7 @@ SENTENCES: Mapping[str, str] = {
     "The token of {owner}": "Das Token von {owner}",
     "The token “{label}”": "Das Token „{label}“",
     "{minimum} to {maximum} characters": "{minimum} bis {maximum} Zeichen",
+    "exactly {minimum} characters": "genau {minimum} Zeichen",
     "at least {classes} of these four: digits, capital letters, small letters, special "
     "characters": (
         "mindestens {classes} von diesen vier: Ziffern, Großbuchstaben, Kleinbuchstaben, "
@@ -476,9 +479,16 @@ SENTENCES: Mapping[str, str] = {
     "Install the token's software again, for this kind of computer.": (
         "Installieren Sie die Software des Tokens neu, passend zu diesem Computer."
     ),
-    "can be reset ({style})": "kann neu gesetzt werden ({style})",
-    "cannot be reset ({style})": "kann nicht neu gesetzt werden ({style})",
     "cannot be told from another token": "ist von einem anderen nicht zu unterscheiden",
+    "can be reset ({style}), family {family}": (
+        "kann neu gesetzt werden ({style}), Familie {family}"
+    ),
+    "cannot be reset ({style}), family {family}": (
+        "kann nicht neu gesetzt werden ({style}), Familie {family}"
+    ),
+    "nobody knows yet whether it can be reset": (
+        "es ist noch nicht bekannt, ob man sie neu setzen kann"
+    ),
     "Go to the registration office with it.": "Gehen Sie damit zur Registrierungsstelle.",
     "Check the address, the network and the proxy.": "Prüfen Sie Adresse, Netz und Proxy.",
     "over the proxy {host}": "über den Proxy {host}",

@@ -30,10 +30,17 @@ class CustodianClient:
         """See ``ports.Custodian``; so do all methods below."""
         return cast(bytes, self._call("import_key"))
 
-    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
+    def store(
+        self, serial: str, version: int, envelope: bytes | None, holder_uid: str, family: str
+    ) -> bytes:
         """Seal an SO PIN for escrow."""
         answer = self._call(
-            "store", serial=serial, version=version, envelope=envelope, holder_uid=holder_uid
+            "store",
+            serial=serial,
+            version=version,
+            envelope=envelope,
+            holder_uid=holder_uid,
+            family=family,
         )
         return cast(bytes, answer)
 

@@ -152,7 +152,13 @@ _VERSIONED: Mapping[str, Reader] = {"serial": _text, "version": _number, "sealed
 OPERATIONS: Mapping[str, Form] = {
     "import_key": Form({}, _bytes),
     "store": Form(
-        {"serial": _text, "version": _number, "envelope": _bytes_or_none, "holder_uid": _text},
+        {
+            "serial": _text,
+            "version": _number,
+            "envelope": _bytes_or_none,
+            "holder_uid": _text,
+            "family": _text,
+        },
         _bytes,
     ),
     "correct": Form({"serial": _text, "envelope": _bytes, "holder_uid": _text}, _sealed),

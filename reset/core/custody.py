@@ -6,6 +6,8 @@ Rules (R1-R9 of the rotation protocol, S1.28, S1.29):
 2. Never a third candidate: an order carries the active version, or pending and active.
 3. A resumed order starts with the pending version: SetPIN may have happened.
 4. Tries are debited before the order leaves and credited when a login is known to have worked.
+   An order may cost a try for each of its candidates; one less once a login with the token's SO
+   secret is known to have worked (``fits``), for then one of the two is right.
 5. Any outcome but a proven end is ``unknown``, never failed; only an order resolves it.
 6. A report counts only under the epoch and nonce in force.
 7. ``office`` when the budget is spent or the token refused every candidate: people go on.
@@ -63,7 +65,7 @@ class Operation:
     SO budget; ``epoch`` counts orders; ``nonce`` and ``job_id`` bind the order in force to one
     helper run; ``order`` is its ciphertext, empty until the custodian has made it;
     ``orders`` how many were made over all epochs; ``lease_until`` aware UTC; ``settled``: the
-    custodian knows of the end.
+    custodian knows of the end; ``fits``: the active or the pending version is known to be right.
     """
 
     id: str
@@ -82,6 +84,7 @@ class Operation:
     lease_until: datetime | None = None
     steps: tuple[str, ...] = ()
     settled: bool = False
+    fits: bool = False
 
 
 def advance(state: State, event: Event) -> State:
@@ -99,16 +102,21 @@ def candidates(operation: Operation) -> tuple[int, ...]:
     return (operation.pending_version, operation.active_version)
 
 
+def cost(operation: Operation) -> int:
+    """How many wrong tries the next order may bring (rule 4)."""
+    return len(candidates(operation)) - operation.fits
+
+
 def affordable(operation: Operation, limit: int) -> bool:
     """Whether the next order stays inside the budget of SO tries."""
-    return operation.tries_spent + len(candidates(operation)) <= limit
+    return operation.tries_spent + cost(operation) <= limit
 
 
 def tries_unsent(operation: Operation) -> int:
     """The spent tries when the lease ends: an order that was never made cost the token none."""
     if operation.order:
         return operation.tries_spent
-    debit = len(candidates(replace(operation, epoch=operation.epoch - 1)))
+    debit = cost(replace(operation, epoch=operation.epoch - 1))
     return max(0, operation.tries_spent - debit)
 
 

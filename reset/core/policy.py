@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
+from pkcs11_driver.families import FAMILIES, Family
 from pkcs11_driver.wire import PinRules
 from reset.core.assurance import CAP, CODES, LOGINS, METHODS, Gate, Requirement
 from reset.core.deviations import BELOW, Acceptance, acceptance_problems
@@ -19,7 +20,7 @@ from reset.core.requests import State
 
 CodeBox = Literal["recovery", "mailbox"]
 
-HARD_SO_LIMIT = 15  # S1.19: the token locks its SO PIN for ever
+SO_TRIES_MOST = max(family.so_budget for family in FAMILIES.values())
 RESUME_AGE = timedelta(days=30)  # how long an unknown outcome may still be resolved by an order
 
 # where a mailed code goes, and the method that it proves
@@ -118,6 +119,21 @@ class Policy:
         """The gate that a request in ``state`` stands at."""
         return {"ready": self.release, "executing": self.resume}.get(state, self.ask)
 
+    def so_budget(self, family: Family) -> int:
+        """The SO tries that may be spent of a token of this family (S1.28)."""
+        return min(self.so_tries, family.so_budget)
+
+    def unmet(self, family: Family) -> str:
+        """Why no PIN of a token of this family keeps the rules, and what to do; else empty."""
+        rules, takes = family.pin_rules(self.pin), family.pin_bytes
+        if rules.minimum <= rules.maximum:
+            return ""
+        return (
+            f"tokens of the family {family.name} take PINs of {takes[0]} to {takes[-1]} characters,"
+            f" the policy wants {self.pin.minimum} to {self.pin.maximum}: change pin.minimum or"
+            " pin.maximum"
+        )
+
     def accepted(self, rule: str) -> bool:
         """Whether the institution accepts this deviation."""
         return any(one.rule == rule for one in self.acceptances)
@@ -171,8 +187,8 @@ class Policy:
             (self.pin.maximum < self.pin.minimum, "pin.maximum: not below pin.minimum"),
             (not 3 <= self.pin.classes <= 4, "pin.classes: 3 or 4 (S1.13)"),
             (
-                not 3 <= self.so_tries < HARD_SO_LIMIT - 4,
-                f"so_tries: 3 to {HARD_SO_LIMIT - 5}, the office needs tries too (S1.28)",
+                not 3 <= self.so_tries <= SO_TRIES_MOST,
+                f"so_tries: 3 to {SO_TRIES_MOST}, half of them are the office's (S1.28)",
             ),
             (
                 not timedelta(seconds=30) <= self.lease <= timedelta(minutes=10),

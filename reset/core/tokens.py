@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pkcs11_driver.families import FAMILIES, Family
 from reset.core.approvals import NOBODY, one_line
 from reset.errors import BadInput
 
@@ -15,17 +16,23 @@ State = Literal["in-use", "retired", "dead"]
 @dataclass(frozen=True)
 class Token:
     """A token of the register. ``certificate``: DER of the enrolled one; ``key_id``: CKA_ID in
-    hex, may be empty; ``style``: the unblock style; ``so_version``: the escrow version in force.
+    hex, may be empty; ``family``: a name of ``pkcs11_driver.families``; ``so_version``: the escrow
+    version in force.
     """
 
     serial: str
     holder_uid: str
     label: str
     state: State
-    style: str
+    family: str
     certificate: bytes
     key_id: str
     so_version: int
+
+    @property
+    def traits(self) -> Family:
+        """What tokens of its family have in common."""
+        return FAMILIES[self.family]
 
 
 @dataclass(frozen=True)

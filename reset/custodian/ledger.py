@@ -7,7 +7,8 @@ Rules (design section 5; rotation rules R2, R3):
 3. ``sealed`` and ``releases`` only grow; the file itself refuses to change or delete a sealed SO
    PIN, and to open a closed approval again.
 4. One approval statement belongs to one operation, and one operation to one statement.
-5. An unknown schema version is refused, never migrated by guessing.
+5. An older schema is brought up in one transaction at the start; an unknown one is refused, never
+   migrated by guessing.
 
 SO PINs stand here sealed only. A failing file is ``Unavailable(part="ledger")``: nothing is
 released that is not written down.
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from reset.errors import SettingsRefused, Unavailable
 
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = """
 CREATE TABLE schema (version INTEGER NOT NULL);
 CREATE TABLE import_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL);
@@ -42,8 +43,11 @@ CREATE TABLE epochs (
     epoch INTEGER NOT NULL, fingerprint BLOB NOT NULL);
 CREATE TABLE releases (at INTEGER NOT NULL);
 CREATE INDEX releases_at ON releases (at);
-CREATE TABLE tries (serial TEXT PRIMARY KEY, spent INTEGER NOT NULL CHECK (spent >= 0));
-CREATE TABLE holders (serial TEXT PRIMARY KEY, uid TEXT NOT NULL);
+CREATE TABLE tries (
+    serial TEXT PRIMARY KEY, spent INTEGER NOT NULL CHECK (spent >= 0),
+    worked INTEGER NOT NULL DEFAULT 0 CHECK (worked IN (0, 1)));
+CREATE TABLE holders (
+    serial TEXT PRIMARY KEY, uid TEXT NOT NULL, family TEXT NOT NULL DEFAULT 'etoken');
 CREATE TABLE corrected (
     serial TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (serial, version));
 CREATE TABLE guesses (serial TEXT PRIMARY KEY, spent INTEGER NOT NULL);
@@ -63,6 +67,21 @@ CREATE TRIGGER approval_is_kept BEFORE DELETE ON approvals
 CREATE TRIGGER approval_stays_closed BEFORE UPDATE ON approvals WHEN OLD.closed AND NOT NEW.closed
     BEGIN SELECT RAISE(ABORT, 'closed'); END;
 """
+# schema 1 knew one form of SO PIN, that of the family etoken
+_UPGRADES = {
+    1: (
+        "ALTER TABLE holders ADD COLUMN family TEXT NOT NULL DEFAULT 'etoken'",
+        "ALTER TABLE tries ADD COLUMN worked INTEGER NOT NULL DEFAULT 0 CHECK (worked IN (0, 1))",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a token was bound to when it was first stored."""
+
+    holder_uid: str
+    family: str
 
 
 @dataclass(frozen=True)
@@ -117,8 +136,14 @@ class Ledger:
             found = self._db.execute("SELECT version FROM schema").fetchall()
         except sqlite3.OperationalError:
             found = []
-        if found != [(SCHEMA,)]:
-            raise SettingsRefused(problems=[f"{path}: not a ledger of schema {SCHEMA}"])
+        version = found[0][0] if len(found) == 1 else None
+        while version in _UPGRADES:
+            for statement in _UPGRADES[version]:
+                self._db.execute(statement)
+            version += 1
+            self._db.execute("UPDATE schema SET version = ?", (version,))
+        if version != SCHEMA:
+            raise SettingsRefused(problems=[f"{path}: not a ledger of schema {SCHEMA} or before"])
 
     def close(self) -> None:
         """Close the file."""
@@ -189,15 +214,19 @@ class Ledger:
         query = "SELECT count(*) FROM corrected WHERE serial = ? AND version = ?"
         return self._number(query, serial, version) > 0
 
-    def bind_holder(self, serial: str, uid: str) -> str:
-        """Bind a token to its holder if it is not bound yet; the holder in force."""
-        self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (serial, uid))
-        return str(self.holder(serial))
+    def bind(self, serial: str, to: Bound) -> None:
+        """Bind a token, once for ever."""
+        self._db.execute(
+            "INSERT INTO holders (serial, uid, family) VALUES (?, ?, ?)",
+            (serial, to.holder_uid, to.family),
+        )
 
-    def holder(self, serial: str) -> str | None:
-        """The holder that the token was bound to when it was first stored."""
-        row = self._db.execute("SELECT uid FROM holders WHERE serial = ?", (serial,)).fetchone()
-        return None if row is None else str(row[0])
+    def bound(self, serial: str) -> Bound | None:
+        """What the token is bound to."""
+        row = self._db.execute(
+            "SELECT uid, family FROM holders WHERE serial = ?", (serial,)
+        ).fetchone()
+        return None if row is None else Bound(*row)
 
     def count_guess(self, serial: str, limit: int) -> bool:
         """Count a comparison with the stored SO PIN; False beyond ``limit``."""
@@ -255,18 +284,22 @@ class Ledger:
         """How many releases came after ``at``."""
         return self._number("SELECT count(*) FROM releases WHERE at > ?", at)
 
-    def debit(self, serial: str, tries: int, limit: int) -> bool:
-        """Spend SO tries of a token; False when that would pass ``limit``."""
-        self._db.execute("INSERT OR IGNORE INTO tries VALUES (?, 0)", (serial,))
+    def debit(self, serial: str, candidates: int, limit: int) -> bool:
+        """Spend a token's SO tries for so many SO PINs; False when that would pass ``limit``.
+
+        One try less for a token with which a login ever worked: then one of the SO PINs is right.
+        """
+        self._db.execute("INSERT OR IGNORE INTO tries (serial, spent) VALUES (?, 0)", (serial,))
         changed = self._db.execute(
-            "UPDATE tries SET spent = spent + ? WHERE serial = ? AND spent + ? <= ?",
-            (tries, serial, tries, limit),
+            "UPDATE tries SET spent = spent + ? - worked WHERE serial = ?"
+            " AND spent + ? - worked <= ?",
+            (candidates, serial, candidates, limit),
         )
         return changed.rowcount == 1
 
     def zero_tries(self, serial: str) -> None:
         """A login with the SO PIN worked: the token's own counter is zero (S1.25)."""
-        self._db.execute("UPDATE tries SET spent = 0 WHERE serial = ?", (serial,))
+        self._db.execute("UPDATE tries SET spent = 0, worked = 1 WHERE serial = ?", (serial,))
 
     # --- checkpoints and numbers --------------------------------------------------------
     def checkpoint(self, origin: str) -> tuple[int, bytes] | None:

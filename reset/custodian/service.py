@@ -19,13 +19,17 @@ It trusts nobody's word (design section 5): the web process that asks may be tak
 - ``versions``: an operation never changes its active and pending versions (R2).
 - ``epoch``: epochs grow; the very same order may be repeated and counts once.
 - ``recovery-over``: an operation ends ``orders.RECOVERY`` after its first release.
-- ``releases-per-approval``, ``releases-per-hour``, ``so-tries``: caps; tries debited first (R3).
+- ``releases-per-approval``, ``releases-per-hour``, ``so-tries``: caps; tries debited first (R3),
+  as many as the family that the token was first stored with can bear.
 
 Rules of the other calls: ``serial``, ``version``, ``envelope``, ``so-pin``, ``stored-differently``,
-``holder``, ``corrected`` (store); ``released``, ``corrections`` (correct);
+``holder``, ``family``, ``corrected`` (store); ``released``, ``corrections`` (correct);
 ``unknown-operation``, ``token`` (settle); ``hmac-size``, ``hmac-domain`` (hmac);
 ``checkpoint-form``, ``checkpoint-time``, ``checkpoint-size``, ``checkpoint-fork`` (RFC 6962
 consistency with the last one; sign_checkpoint).
+
+The form of a new SO PIN is that of the token's family, which is bound to the serial as its holder
+is: whoever asks cannot have a weaker one made.
 
 Everything is committed in the ledger before a ciphertext is returned. SO PINs live in local
 variables only.
@@ -40,30 +44,28 @@ import string
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from pkcs11_driver import envelope as hpke
 from pkcs11_driver.crashpoints import committing
+from pkcs11_driver.families import FAMILIES, Family, kept
 from pkcs11_driver.hsm import SealBroken
 from pkcs11_driver.wire import Order, order_context
 from reset.core import checkpoints, merkle
 from reset.core.approvals import Statement
 from reset.core.policy import Policy
 from reset.custodian import orders
+from reset.custodian.imports import ImportKey
 from reset.custodian.keys import Keys, hsm_failing_closed, so_pin_context
-from reset.custodian.ledger import Ledger
+from reset.custodian.ledger import Bound, Ledger
 from reset.custodian.orders import refuse
-from reset.errors import CheckpointRefused, EscrowDamaged, Unavailable
+from reset.errors import CheckpointRefused, EscrowDamaged
 from reset.ports import Clock, Escrowed, Random, ReleaseOrder, SignatureVerifier
 
 SO_PIN_ALPHABET = string.ascii_letters + string.digits
-SO_PIN_LENGTH = 20  # 119 bits; within the 4 to 255 bytes that the tokens take (facts/tokens.md)
 CLOCK_LEEWAY = timedelta(minutes=5)
 IMPORT_GUESSES = 5  # comparisons of an imported SO PIN with the stored one, per token
 HMAC_LIMIT = 8_192
 HMAC_ALARM = 600  # calls a minute: some 200 sets of answers
 _HOUR = 3_600
-_IMPORT_KEY = b"token-reset import key 1"
 _OWN_HMAC = b"token-reset so-pin"
 _FINGERPRINT = b"token-reset so-pin fingerprint 1"
 _log = logging.getLogger(__name__)
@@ -82,10 +84,7 @@ class CustodianService:
         policy: Policy,
         random: Random,
     ) -> None:
-        """Makes the import key at the first start; later, sees that HSM and ledger belong together.
-
-        Raises ``Unavailable``.
-        """
+        """Raises ``Unavailable``, also when HSM and ledger do not belong together."""
         self._keys = keys
         self._ledger = ledger
         self._verifier = verifier
@@ -94,15 +93,16 @@ class CustodianService:
         self._random = random
         self._hmac_minute = 0
         self._hmac_calls = 0
-        self._make_import_key()
-        self._import_pair()
+        self._imports = ImportKey(keys, ledger)
 
     # --- escrow -------------------------------------------------------------------------
     def import_key(self) -> bytes:
         """The raw public X25519 key to which SO PINs are sealed on the way in."""
-        return self._import_pair().public_key().public_bytes_raw()
+        return self._imports.public()
 
-    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
+    def store(
+        self, serial: str, version: int, envelope: bytes | None, holder_uid: str, family: str
+    ) -> bytes:
         """Seal the SO PIN in ``envelope`` (HPKE, ``import_context``), or a fresh random one.
 
         The journal keeps it before it is returned; the same serial and version again give what
@@ -110,29 +110,49 @@ class CustodianService:
         reset sets. Raises ``ReleaseRefused``, ``Unavailable``.
         """
         orders.check_serial(serial)
-        so_pin = None if envelope is None else self._imported(serial, envelope)
+        if family not in kept():
+            refuse("family")
+        so_pin = None
+        if envelope is not None:
+            so_pin = self._imports.opened(serial, FAMILIES[family], envelope)
         with committing("custodian.store", self._ledger.write()):
             if not 1 <= version <= self._ledger.newest_version(serial) + 1:
                 refuse("version")
             if envelope is not None and version > 1:
                 refuse("version")
-            if not 0 < len(holder_uid) <= orders.NAME or (
-                self._ledger.bind_holder(serial, holder_uid) != holder_uid
-            ):
-                refuse("holder")
-            kept = self._ledger.sealed(serial, version)
-            guess = kept is not None and so_pin is not None
-            if kept is None:
-                sealed = self._seal(serial, version, so_pin or self._fresh())
+            self._bind(serial, holder_uid, family)
+            stored = self._ledger.sealed(serial, version)
+            guess = stored is not None and so_pin is not None
+            if stored is None:
+                sealed = self._seal(serial, version, so_pin or self._fresh(FAMILIES[family]))
                 self._ledger.add_sealed(serial, version, sealed, self._now())
                 return sealed
             if envelope is None and self._ledger.is_corrected(serial, version):
                 refuse("corrected")  # the database does not know of it: correct again
             # committed before the comparison: an import is no oracle for SO PINs
             allowed = not guess or self._ledger.count_guess(serial, IMPORT_GUESSES)
-        if guess and not (allowed and self._holds(serial, version, kept, str(so_pin))):
+        if guess and not (allowed and self._holds(serial, version, stored, str(so_pin))):
             refuse("stored-differently")
-        return kept
+        return stored
+
+    def _bind(self, serial: str, holder_uid: str, family: str) -> None:
+        """Whose token it is and of which family, from the first call on.
+
+        Where the ledger was restored from an old backup and knows the SO PINs again, they must be
+        such as the family has. Raises ``ReleaseRefused``, ``EscrowDamaged``.
+        """
+        if not 0 < len(holder_uid) <= orders.NAME:
+            refuse("holder")
+        bound = self._ledger.bound(serial)
+        if bound is None:
+            for version, sealed in self._ledger.every_sealed(serial):
+                if not FAMILIES[family].takes(self._open_escrow(serial, version, sealed)):
+                    refuse("family")
+            self._ledger.bind(serial, Bound(holder_uid, family))
+        elif bound.holder_uid != holder_uid:
+            refuse("holder")
+        elif bound.family != family:
+            refuse("family")
 
     def correct(self, serial: str, envelope: bytes, holder_uid: str) -> tuple[int, bytes]:
         """Another SO PIN in place of a wrong one from an import, as the next version.
@@ -141,10 +161,12 @@ class CustodianService:
         comparison, for the fingerprints of ``check`` are one. Raises ``ReleaseRefused``.
         """
         orders.check_serial(serial)
-        so_pin = self._imported(serial, envelope)
         with self._ledger.write():
-            if self._ledger.holder(serial) != holder_uid:
-                refuse("holder")
+            bound = self._ledger.bound(serial)
+        if bound is None or bound.holder_uid != holder_uid:
+            refuse("holder")
+        so_pin = self._imports.opened(serial, FAMILIES[bound.family], envelope)
+        with self._ledger.write():
             if any(self._ledger.standing(serial)):
                 refuse("released")
             if not self._ledger.count_guess(serial, IMPORT_GUESSES):
@@ -305,8 +327,8 @@ class CustodianService:
             refuse("releases-per-approval")
         if self._ledger.releases_since(at - _HOUR) >= self._policy.releases_per_hour:
             refuse("releases-per-hour")
-        tries = len(order.candidates)
-        if not self._ledger.debit(order.token_serial, tries, self._policy.so_tries):
+        serial, tried = order.token_serial, len(order.candidates)
+        if not self._ledger.debit(serial, tried, self._so_budget(serial)):
             refuse("so-tries")
         self._ledger.add_release(at)
         self._ledger.record_use(orders.use_of(order, versions, use, at))
@@ -324,7 +346,8 @@ class CustodianService:
                     refuse("journal")
             if self._ledger.is_corrected(serial, order.pending[0]):
                 refuse("pending")
-            if self._ledger.holder(serial) != order.holder_uid:
+            bound = self._ledger.bound(serial)
+            if bound is None or bound.holder_uid != order.holder_uid:
                 refuse("holder")
         context = order_context(order.job_id, order.epoch, order.nonce, serial)
         try:
@@ -332,23 +355,15 @@ class CustodianService:
         except ValueError:  # another length, or a point of small order
             refuse("helper-key")
 
-    def _imported(self, serial: str, envelope: bytes) -> str:
-        private = self._import_pair()
-        try:
-            raw = hpke.open_sealed(envelope, private, hpke.import_context(serial))
-        except hpke.EnvelopeRefused:
-            refuse("envelope")
-        try:
-            so_pin = raw.decode()
-        except UnicodeDecodeError:
-            refuse("so-pin")
-        if not 4 <= len(raw) <= 255 or not so_pin.isprintable():
-            refuse("so-pin")
-        return so_pin
+    def _so_budget(self, serial: str) -> int:
+        bound = self._ledger.bound(serial)
+        if bound is None:
+            raise RuntimeError("an order that could be sealed has a bound token")
+        return self._policy.so_budget(FAMILIES[bound.family])
 
-    def _fresh(self) -> str:
+    def _fresh(self, family: Family) -> str:
         below = self._random.below
-        return "".join(SO_PIN_ALPHABET[below(len(SO_PIN_ALPHABET))] for _ in range(SO_PIN_LENGTH))
+        return "".join(SO_PIN_ALPHABET[below(len(SO_PIN_ALPHABET))] for _ in range(family.so_fresh))
 
     def _seal(self, serial: str, version: int, so_pin: str) -> bytes:
         with hsm_failing_closed():
@@ -367,25 +382,6 @@ class CustodianService:
     def _holds(self, serial: str, version: int, sealed: bytes, so_pin: str) -> bool:
         kept = self._open_escrow(serial, version, sealed)
         return hmac.compare_digest(kept.encode(), so_pin.encode())
-
-    def _make_import_key(self) -> None:
-        with self._ledger.write():
-            if self._ledger.import_key() is None:
-                raw = X25519PrivateKey.generate().private_bytes_raw()
-                with hsm_failing_closed():
-                    self._ledger.set_import_key(self._keys.seal(raw, _IMPORT_KEY))
-
-    def _import_pair(self) -> X25519PrivateKey:
-        with self._ledger.write():
-            sealed = self._ledger.import_key()
-        if sealed is None:
-            raise RuntimeError("the import key is made at the start")
-        try:
-            with hsm_failing_closed():
-                raw = self._keys.open(sealed, _IMPORT_KEY)
-        except SealBroken:
-            raise Unavailable(part="import-key") from None
-        return X25519PrivateKey.from_private_bytes(raw)
 
     def _count_hmac(self) -> None:
         minute = self._now() // 60

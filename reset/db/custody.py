@@ -104,6 +104,15 @@ class SqlOperations(Repository):
             ),
         )
 
+    def proved(self, serial: str, version: int) -> bool:
+        """Whether a reset that is ``done`` put this version in force."""
+        found = select(operations.c.id).where(
+            operations.c.token_serial == serial,
+            operations.c.state == "done",
+            operations.c.pending_version == version,
+        )
+        return self._connection.execute(found.limit(1)).first() is not None
+
     def save(self, operation: Operation, expected: State, epoch: int) -> None:
         """Write the operation where state and epoch are as expected.
 

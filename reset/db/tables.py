@@ -27,6 +27,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
+    false,
     text,
 )
 
@@ -94,7 +95,7 @@ tokens = Table(
     Column("holder_uid", PlainText, nullable=False, index=True),
     Column("label", PlainText, nullable=False),
     Column("state", PlainText, nullable=False),
-    Column("style", PlainText, nullable=False),
+    Column("family", PlainText, nullable=False),
     Column("certificate", LargeBinary, nullable=False),
     Column("key_id", PlainText, nullable=False),
     Column("so_version", Integer, nullable=False),
@@ -296,6 +297,7 @@ operations = Table(
     Column("lease_until", UtcTime),
     Column("steps", Words, nullable=False),
     Column("settled", Boolean, nullable=False),
+    Column("fits", Boolean, nullable=False, server_default=false()),
     _words("state", get_args(custody.State)),
     CheckConstraint("pending_version > active_version", name="versions"),
     CheckConstraint("tries_spent >= 0 AND epoch >= 0 AND orders >= 0", name="counts"),

@@ -98,14 +98,13 @@ class Custody:
                 self._end_unapproved(job)
                 raise
         if not self._repeats(operation, job, asked):
-            operation = self._send(operation, job, asked.nonce)
+            operation = self._send(operation, job, token, asked.nonce)
         if not operation.order:
             operation = self._seal(operation, job, token)
         assert operation.lease_until is not None
         left = operation.lease_until - parts.clock.now()
-        return wire.Released(
-            operation.epoch, token.style, operation.order, max(0, int(left.total_seconds()))
-        )
+        seconds = max(0, int(left.total_seconds()))
+        return wire.Released(operation.epoch, token.traits.style, operation.order, seconds)
 
     def _check_job(self, job: Job, token: Token | None, asked: wire.Release) -> None:
         now = self._parts.clock.now()
@@ -129,7 +128,9 @@ class Custody:
         parts, now = self._parts, self._parts.clock.now()
         pending = token.so_version + 1
         with calling("service.ask-store"):
-            sealed = parts.custodian.store(token.serial, pending, None, token.holder_uid)
+            sealed = parts.custodian.store(
+                token.serial, pending, None, token.holder_uid, token.family
+            )
         with committing("service.intent", parts.store.write()) as uow:
             check_gate(self._parts, uow, job)
             request = uow.requests.get(job.about)
@@ -152,6 +153,7 @@ class Custody:
                 state="intent",
                 active_version=token.so_version,
                 pending_version=pending,
+                fits=uow.operations.proved(token.serial, token.so_version),
             )
             if uow.escrow.get(token.serial, pending) is None:
                 uow.escrow.add(token.serial, pending, sealed)
@@ -182,7 +184,7 @@ class Custody:
             and _equal(operation.nonce, asked.nonce)
         )
 
-    def _send(self, operation: Operation, job: Job, nonce: str) -> Operation:
+    def _send(self, operation: Operation, job: Job, token: Token, nonce: str) -> Operation:
         """Rule 3: commit epoch, nonce, lease and the debit."""
         parts, now = self._parts, self._parts.clock.now()
         if operation.state == "sent":
@@ -197,13 +199,13 @@ class Custody:
             raise OfficeOnly(reason="office")
         if request.state != "executing":  # another run has ended it
             raise StateConflict(state=request.state, event="send")
-        if not custody.affordable(operation, parts.policy.so_tries):
+        if not custody.affordable(operation, parts.policy.so_budget(token.traits)):
             self._give_up(operation, "budget-over", "tries")
             raise OfficeOnly(reason="tries")
         sent = replace(
             operation,
             state=custody.advance(operation.state, "send"),
-            tries_spent=operation.tries_spent + len(custody.candidates(operation)),
+            tries_spent=operation.tries_spent + custody.cost(operation),
             epoch=operation.epoch + 1,
             nonce=nonce,
             job_id=job.id,
@@ -311,11 +313,13 @@ class Custody:
         event = custody.OUTCOMES.get(told.outcome, "open")
         if event == "proven" and not self._proven(job, token, told):
             event = "open"
+        worked = "so-login" in told.steps
         after = replace(
             operation,
             state=custody.advance(operation.state, event),
             tries_spent=custody.tries_after(operation, told.steps),
             steps=told.steps,
+            fits=operation.fits or worked,
         )
         if event == "proven":
             self._finish(operation, after, job, token)
@@ -327,7 +331,7 @@ class Custody:
                 uow.jobs.finish(job.id, told.outcome)
                 facts = {"operation": after.id, "outcome": told.outcome, "steps": list(told.steps)}
                 uow.audit.append("custody-unknown", job.uid, facts)
-            if after.tries_spent == 0:
+            if worked:
                 self._tell_custodian(operation, resolved=False)
 
     def _proven(self, job: Job, token: Token, told: wire.Report) -> bool:

@@ -11,19 +11,17 @@ Rules:
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reset.core.tokens import Token, tidy_serial
 from reset.errors import BadInput, EscrowDamaged, ReleaseRefused, StateConflict
-from reset.flows.csv_rows import rows_of
+from reset.flows.csv_rows import envelope_in, explained, family_in, rows_of
 from reset.flows.parts import Parts
 from reset.ports import Escrowed, UnitOfWork
 
-COLUMNS = ("serial", "so_pin")
+COLUMNS = ("serial", "family", "so_pin")
 
 
 @dataclass(frozen=True)
@@ -136,8 +134,8 @@ class EscrowKeeping:
                 custodian.rewrap(token.serial, version, sealed)
                 count += version not in kept
         if count:
-            # binds the token to its holder again, which the ledger forgot with the versions
-            custodian.store(token.serial, 1, None, token.holder_uid)
+            # binds the token to holder and family again, which the ledger forgot with the versions
+            custodian.store(token.serial, 1, None, token.holder_uid, token.family)
         return count
 
     @staticmethod
@@ -161,26 +159,29 @@ class EscrowKeeping:
         ``ReleaseRefused`` (``released``: the token got an order already), ``StateConflict``.
         """
         found = [
-            (self._registered(row["serial"], line), _envelope(row["so_pin"], line))
+            (self._registered(row, f"line {line}"), envelope_in(row, f"line {line}"))
             for line, row in enumerate(rows_of(lines, COLUMNS), 2)
         ]
-        for token, envelope in found:
-            self._replace(token, envelope)
+        for line, (token, envelope) in enumerate(found, 2):
+            self._replace(token, envelope, f"line {line}")
         return len(found)
 
-    def _registered(self, serial: str, line: int) -> Token:
+    def _registered(self, row: Mapping[str, str], where: str) -> Token:
+        family = family_in(row, where).name
         with self._parts.store.read() as uow:
-            token = uow.tokens.get(tidy_serial(serial))
+            token = uow.tokens.get(tidy_serial(row["serial"]))
         if token is None:
-            raise BadInput(field=f"line {line}", rule="this serial is not registered")
+            raise BadInput(field=where, rule="this serial is not registered")
+        if token.family != family:
+            raise BadInput(field=where, rule=f"this token is registered as {token.family}")
         return token
 
-    def _replace(self, token: Token, envelope: bytes) -> None:
+    def _replace(self, token: Token, envelope: bytes, where: str) -> None:
         custodian, serial = self._parts.custodian, token.serial
         try:
             version, sealed = custodian.correct(serial, envelope, token.holder_uid)
         except ReleaseRefused as refused:
-            raise ReleaseRefused(**refused.data | {"serial": serial}) from None
+            raise explained(refused, token.family, where, serial=serial) from None
         with self._parts.store.write() as uow:
             now = uow.tokens.get(serial)
             if now != token or uow.operations.unresolved_of(serial):
@@ -189,10 +190,3 @@ class EscrowKeeping:
             uow.tokens.put(replace(token, so_version=version))
             facts = {"token": serial, "version": version, "instead-of": token.so_version}
             uow.audit.append("escrow-corrected", "console", facts)
-
-
-def _envelope(text: str, line: int) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise BadInput(field=f"line {line}", rule="so_pin must be base64") from None

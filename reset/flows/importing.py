@@ -11,12 +11,11 @@ from pathlib import PurePath
 from reset.core.identities import ROLES, Person, tidy_pid
 from reset.core.tokens import Token, tidy_serial
 from reset.errors import BadInput, CertificateRefused, ReleaseRefused
-from reset.flows.csv_rows import rows_of
+from reset.flows.csv_rows import envelope_in, explained, family_in, rows_of
 from reset.flows.parts import Parts
 
 PEOPLE = ("uid", "pid", "name", "mail", "supervisor", "representative", "roles", "password")
-TOKENS = ("serial", "holder", "label", "style", "certificate", "key_id", "so_pin")
-STYLES = frozenset({"so_init_pin"})
+TOKENS = ("serial", "holder", "label", "family", "certificate", "key_id", "so_pin")
 
 
 class Importing:
@@ -53,8 +52,9 @@ class Importing:
     def tokens(self, lines: Iterable[str]) -> int:
         """Import tokens with their certificates and sealed SO PINs.
 
-        ``certificate``: path of a DER or PEM file; ``so_pin``: base64 of the SO PIN sealed to the
-        custodian's import key, so no clear list ever stands on the server (S1.8, S1.9).
+        ``family``: a name of ``pkcs11_driver.families``; ``certificate``: path of a DER or PEM
+        file; ``so_pin``: base64 of the SO PIN or PUK sealed to the custodian's import key for this
+        serial and family, so no clear list ever stands on the server (S1.8, S1.9).
         Raises ``BadInput``, ``CertificateRefused``, ``ReleaseRefused``; nothing is imported then.
         """
         rows = rows_of(lines, TOKENS)
@@ -70,14 +70,21 @@ class Importing:
             uow.audit.append("tokens-imported", "console", {"count": len(ready)})
         return len(ready)
 
+    def unmet(self) -> list[str]:
+        """Why registered tokens can take no PIN under the policy, a line for each family."""
+        with self._parts.store.read() as uow:
+            families = {t.family: t.traits for t in uow.tokens.every() if t.state == "in-use"}
+        return [line for _, f in sorted(families.items()) if (line := self._parts.policy.unmet(f))]
+
     def _token(self, row: Mapping[str, str], line: int) -> tuple[Token, bytes]:
         parts, where = self._parts, f"line {line}"
         try:
             serial = tidy_serial(row["serial"])
         except BadInput:
             raise BadInput(field=where, rule="serial must be 1 to 64 characters") from None
-        if row["style"] not in STYLES:
-            raise BadInput(field=where, rule=f"style must be one of {', '.join(sorted(STYLES))}")
+        family = family_in(row, where)
+        if unmet := parts.policy.unmet(family):
+            raise BadInput(field=where, rule=unmet)
         if parts.directory.by_uid(row["holder"]) is None:
             raise BadInput(field=where, rule=f"no person has the UID {row['holder']}")
         if not re.fullmatch(r"([0-9a-fA-F]{2})*", row["key_id"]):
@@ -89,24 +96,20 @@ class Importing:
             raise CertificateRefused(**refused.data | {"line": line}) from None
         if subject.uid != row["holder"]:
             raise CertificateRefused(rule="uid", line=line)
-        try:
-            envelope = base64.b64decode(row["so_pin"], validate=True)
-        except binascii.Error:
-            raise BadInput(field=where, rule="so_pin must be base64") from None
         token = Token(
-            serial, row["holder"], row["label"] or serial, "in-use", row["style"], certificate,
+            serial, row["holder"], row["label"] or serial, "in-use", family.name, certificate,
             row["key_id"].lower(), 1,
         )  # fmt: skip
-        return token, envelope
+        return token, envelope_in(row, where)
 
     def _sealed(self, token: Token, envelope: bytes, line: int) -> tuple[Token, bytes]:
         try:
             sealed = self._parts.custodian.store(
-                token.serial, token.so_version, envelope, token.holder_uid
+                token.serial, token.so_version, envelope, token.holder_uid, token.family
             )
             return token, sealed
         except ReleaseRefused as refused:
-            raise ReleaseRefused(**refused.data | {"line": line}) from None
+            raise explained(refused, token.family, f"line {line}", line=line) from None
 
     def _certificate(self, name: str, where: str) -> bytes:
         try:

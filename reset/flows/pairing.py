@@ -22,6 +22,7 @@ from reset.core.identities import Person
 from reset.core.tokens import Job
 from reset.errors import (
     NoToken,
+    OfficeOnly,
     PairingCodeRefused,
     ProofsMissing,
     SelfServiceBlocked,
@@ -59,9 +60,12 @@ class Pair:
     def for_reset(self, uid: str, request_id: str, login_at: datetime) -> Pairing:
         """The holder's pairing code; the release gate must be open.
 
-        Raises ``ProofsMissing``, ``StateConflict``, ``NotFound``, ``Unavailable``.
+        Raises ``ProofsMissing``, ``StateConflict``, ``NotFound``, ``Unavailable``; ``OfficeOnly``
+        when the token takes no PIN that keeps the rules.
         """
         here = self._recover.progress(uid, request_id, login_at)
+        if here.pin_rules.minimum > here.pin_rules.maximum:
+            raise OfficeOnly(reason="pin-rules")
         request = here.request
         if request.state not in ("ready", "executing"):
             raise StateConflict(state=request.state, event="execute")
@@ -192,7 +196,7 @@ class Pair:
             secret=secret,
             kind=job.kind,  # type: ignore[arg-type]
             token_serial=job.token_serial,
-            pin_rules=parts.policy.pin,
+            pin_rules=parts.pin_rules(token),
             challenge=job.challenge,
             words=wire.confirmation_words(job.id, claim.public_key),
             key_id=token.key_id if token else "",

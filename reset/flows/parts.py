@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pkcs11_driver.wire import PinRules
 from reset.core.identities import Person
 from reset.core.policy import Policy
+from reset.core.tokens import Token
 from reset.errors import NotFound
 from reset.ports import (
     CertificateVerifier,
@@ -51,6 +53,10 @@ class Parts:
     def new_id(self) -> str:
         """32 random hex characters."""
         return self.random.token(16).hex()
+
+    def pin_rules(self, token: Token | None) -> PinRules:
+        """The rules for a new PIN, as far as this token can keep them."""
+        return token.traits.pin_rules(self.policy.pin) if token else self.policy.pin
 
     def person(self, uid: str) -> Person:
         """The active person of the directory. Raises ``NotFound``."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pkcs11_driver.wire import PinRules
 from reset.core.approvals import one_line
 from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
@@ -73,7 +74,8 @@ class Overview:
 class Progress:
     """Where one request stands. ``step``: login, questions, code, wait, helper, office, done or
     ended; ``worth``: what all proofs amount to so far, of what the token's reset needs;
-    ``approvers``: names; ``rounds_left``: of answering."""
+    ``approvers``: names; ``rounds_left``: of answering;
+    ``pin_rules``: for its token."""
 
     request: Request
     standing: Standing
@@ -84,6 +86,7 @@ class Progress:
     rounds_left: int
     rounds_spent: int
     code_tries: int
+    pin_rules: PinRules
 
 
 class Recover:
@@ -111,6 +114,7 @@ class Recover:
             blocked = self._blocked(uow, uid)
             spent = uow.tries.spent(rounds_key(uid))
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
+            token = uow.tokens.get(request.token_serial)
         policy, now = parts.policy, parts.clock.now()
         here = standing(policy.gate(request.state), proofs, now)
         last = policy.resume if request.state == "executing" else policy.release
@@ -126,6 +130,7 @@ class Recover:
             rounds_left=max(0, policy.failed_rounds - spent),
             rounds_spent=spent,
             code_tries=tries,
+            pin_rules=parts.pin_rules(token),
         )
 
     def _blocked(self, uow: UnitOfWork, uid: str) -> bool:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = sorted((ROOT / "reset" / "core").glob("*.py"))
 NAMES = [path.stem for path in CORE]
-OWN = ("reset.core", "reset.errors", "pkcs11_driver.wire")
+OWN = ("reset.core", "reset.errors", "pkcs11_driver.wire", "pkcs11_driver.families")
 # reading or changing the world, or knowing what time it is
 WORLD = frozenset(
     "asyncio http logging multiprocessing os pathlib random secrets select shutil signal socket "

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkcs11_driver.wire import PinRules
+from pkcs11_driver.families import FAMILIES, Family
+from pkcs11_driver.wire import PinRules, broken_pin_rules
 from reset.core.assurance import RECORDED, Proof, standing
 from reset.core.deviations import BELOW, Acceptance
-from reset.core.policy import HARD_SO_LIMIT, Policy
+from reset.core.policy import Policy
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -36,7 +37,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (p.code_digits, p.code_age, p.code_tries) == (8, timedelta(minutes=10), 5)
     assert (p.code_sends_per_hour, p.approval_age) == (3, timedelta(hours=72))
     assert (p.pin.minimum, p.pin.classes, set(p.pin.forbidden)) == (8, 3, set("}]="))
-    assert (p.so_tries, HARD_SO_LIMIT, p.level) == (7, 15, 3)
+    assert (p.so_tries, FAMILIES["etoken"].so_tries, p.level) == (7, 15, 3)
     assert (p.session_idle, p.session_absolute) == (timedelta(minutes=15), timedelta(hours=8))
 
 
@@ -68,7 +69,7 @@ BAD: list[tuple[str, Any]] = [
     ("pairing_tries", 11),
     ("requests_per_day", 0),
     ("so_tries", 2),
-    ("so_tries", 11),
+    ("so_tries", 8),
     ("so_tries", 15),
     ("lease", timedelta(seconds=29)),
     ("lease", timedelta(minutes=11)),
@@ -125,7 +126,7 @@ def test_a_policy_cannot_be_changed_in_place() -> None:
         ("questions_minimum", 4),
         ("code_age", timedelta(hours=1)),
         ("so_tries", 3),
-        ("so_tries", 10),
+        ("so_tries", 7),
         ("code_tries", 1),
         ("own_questions_maximum", 0),
         ("lease", timedelta(seconds=30)),
@@ -137,6 +138,58 @@ def test_the_edges_of_the_ranges_are_acceptable(name: str, value: Any) -> None:
 
 def test_all_four_classes_may_be_asked_for() -> None:
     assert Policy(pin=PinRules(classes=4, minimum=12)).problems(TODAY) == []
+
+
+# --- families -----------------------------------------------------------------------------
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
+def test_people_keep_more_than_half_of_the_so_tries(family: Family) -> None:
+    """S1.28: whatever the policy says."""
+    for so_tries in (3, 7):
+        budget = Policy(so_tries=so_tries).so_budget(family)
+        assert 1 <= budget <= so_tries
+        assert 2 * budget < family.so_tries
+
+
+def test_the_budgets() -> None:
+    budgets = {name: Policy().so_budget(family) for name, family in FAMILIES.items()}
+    assert budgets == {"etoken": 7, "opencryptoki": 1, "openpgp": 1, "yubikey": 1, "piv": 1}
+
+
+@pytest.mark.parametrize(
+    ("pin", "broken"),
+    [
+        ("Abcdef12", ()),
+        ("Abcdef1", ("too-short",)),
+        ("Abcdef123", ("too-long",)),
+        ("ÄBcdef12", ("too-long",)),  # nine bytes
+        ("12345678", ("classes",)),
+    ],
+)
+def test_a_piv_card_takes_eight_characters_of_the_policys_kind(
+    pin: str, broken: tuple[str, ...]
+) -> None:
+    rules = FAMILIES["yubikey"].pin_rules(Policy().pin)
+    assert rules == PinRules(8, 8, 3, "}]=")
+    assert broken_pin_rules(pin, rules) == broken
+
+
+@pytest.mark.parametrize(
+    ("pin", "met"),
+    [
+        (PinRules(), set(FAMILIES)),
+        (PinRules(maximum=8), set(FAMILIES)),
+        (PinRules(minimum=9), {"etoken", "openpgp"}),
+        (PinRules(minimum=33), {"etoken"}),
+    ],
+)
+def test_a_family_that_cannot_keep_the_pin_rules_is_named(pin: PinRules, met: set[str]) -> None:
+    policy = Policy(pin=pin)
+    assert {name for name, family in FAMILIES.items() if not policy.unmet(family)} == met
+    if "yubikey" not in met:
+        told = policy.unmet(FAMILIES["yubikey"])
+        assert "yubikey take PINs of 6 to 8" in told
+        assert f"wants {pin.minimum} to 64" in told
+        assert "pin.minimum" in told
 
 
 # --- nothing below "another person signed" ------------------------------------------------

@@ -174,6 +174,7 @@ class Case:
     operation: str = field(default_factory=lambda: secrets.token_hex(8))
     helper: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     approval: tuple[bytes, bytes] = (b"", b"")
+    family: str = "etoken"
 
     def approve(self, uid: str = APPROVER, **changes: object) -> None:
         """Have another statement signed."""
@@ -184,8 +185,7 @@ class Case:
         """The order of an epoch: first the active SO PIN alone, then the pending one before it."""
         if not self.approval[0]:
             self.approve()
-        active = (1, self.custodian.store(self.serial, 1, None, HOLDER))
-        pending = (2, self.custodian.store(self.serial, 2, None, HOLDER))
+        active, pending = (1, self.stored(1)), (2, self.stored(2))
         usual = ReleaseOrder(
             operation_id=self.operation,
             job_id="job-1",
@@ -201,6 +201,10 @@ class Case:
         )
         return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 
+    def stored(self, version: int, holder: str = HOLDER) -> bytes:
+        """A fresh SO PIN, or the one that is there."""
+        return self.custodian.store(self.serial, version, None, holder, self.family)
+
     def opened(self, sealed: bytes, order: ReleaseOrder) -> Order:
         """What the helper reads."""
         context = order_context(order.job_id, order.epoch, order.nonce, order.token_serial)
@@ -208,16 +212,23 @@ class Case:
 
     def corrected(self, so_pin: str, holder: str = HOLDER) -> tuple[int, bytes]:
         """Replace it by another one."""
-        context = envelope.import_context(self.serial)
+        context = envelope.import_context(self.serial, self.family)
         sealed = envelope.seal(so_pin.encode(), self.custodian.import_key(), context)
         return self.custodian.correct(self.serial, sealed, holder)
 
-    def imported(self, so_pin: str = SO_PIN, version: int = 1, **changes: bytes) -> bytes:
-        """Store an SO PIN of the institution."""
-        key = changes.get("key") or self.custodian.import_key()
-        context = envelope.import_context(changes.get("serial", self.serial.encode()).decode())
-        sealed = envelope.seal(so_pin.encode(), key, context)
-        return self.custodian.store(self.serial, version, sealed, HOLDER)
+    def imported(
+        self,
+        so_pin: str = SO_PIN,
+        version: int = 1,
+        *,
+        key: bytes = b"",
+        serial: str = "",
+        family: str = "",
+    ) -> bytes:
+        """Store an SO PIN of the institution, sealed for this token or for another one."""
+        context = envelope.import_context(serial or self.serial, family or self.family)
+        sealed = envelope.seal(so_pin.encode(), key or self.custodian.import_key(), context)
+        return self.custodian.store(self.serial, version, sealed, HOLDER, self.family)
 
 
 def service(

@@ -13,7 +13,6 @@ from reset.errors import EscrowDamaged, ReleaseRefused
 from reset.ports import Escrowed, ReleaseOrder
 from tests.custodian.conftest import Process
 from tests.custodian.scene import (
-    HOLDER,
     SO_PIN,
     Case,
     Institution,
@@ -64,10 +63,10 @@ def test_refusals_carry_rule_and_cause(token: Case) -> None:
 
 def test_escrow(token: Case) -> None:
     sealed = token.imported()
-    assert token.custodian.store(token.serial, 1, None, HOLDER) == sealed
+    assert token.stored(1) == sealed
     again = token.custodian.rewrap(token.serial, 1, sealed)
     assert again == sealed  # under the newest key already
-    assert token.custodian.store(token.serial, 1, None, HOLDER) == again
+    assert token.stored(1) == again
     check = token.custodian.check
     assert check(token.serial, 1, sealed) == check(token.serial, 1, again)
     for serial, version in ((token.serial, 2), ("other", 1)):
@@ -95,7 +94,7 @@ def test_a_wrong_import_is_corrected(token: Case) -> None:
     token.imported("A-wrong-SO-PIN")
     assert token.corrected("A-right-SO-PIN")[0] == 2
     with pytest.raises(ReleaseRefused) as refused:
-        token.custodian.store(token.serial, 2, None, HOLDER)
+        token.stored(2)
     assert refused.value.data == {"rule": "corrected"}
 
 

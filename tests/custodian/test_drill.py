@@ -48,10 +48,10 @@ class House:
         self.open()
         for serial in SERIALS:
             sealed = self.custodian.store(
-                serial, 1, self.envelope(serial, f"{SO_PIN}-{serial}"), HOLDER
+                serial, 1, self.envelope(serial, f"{SO_PIN}-{serial}"), HOLDER, "etoken"
             )
             with self.store.write() as uow:
-                uow.tokens.put(Token(serial, HOLDER, serial, "in-use", "so_init_pin", b"c", "", 1))
+                uow.tokens.put(Token(serial, HOLDER, serial, "in-use", "etoken", b"c", "", 1))
                 uow.escrow.add(serial, 1, sealed)
 
     def open(self) -> None:
@@ -72,7 +72,7 @@ class House:
         self.ledger.close()
 
     def envelope(self, serial: str, so_pin: str) -> bytes:
-        context = envelope.import_context(serial)
+        context = envelope.import_context(serial, "etoken")
         return envelope.seal(so_pin.encode(), self.custodian.import_key(), context)
 
     def files(self) -> dict[str, Path]:
@@ -105,7 +105,7 @@ class House:
             active = uow.escrow.get(serial, token.so_version)
         assert active is not None
         pending = token.so_version + 1
-        sealed = self.custodian.store(serial, pending, None, HOLDER)
+        sealed = self.custodian.store(serial, pending, None, HOLDER, "etoken")
         case = Case(self.custodian, self.institution, self.clock, serial=serial)
         order = case.order(
             candidates=((token.so_version, active),), pending=(pending, sealed)
@@ -193,7 +193,7 @@ def test_another_so_pin_for_the_same_version(house: House) -> None:
     house.back_up()
     house.reset("T1")
     house.restore("ledger")
-    house.custodian.store("T1", 2, None, HOLDER)
+    house.custodian.store("T1", 2, None, HOLDER, "etoken")
     for act in (house.escrow.check, house.escrow.restore):
         assert damage(act) == "stored-differently"
 
@@ -214,13 +214,12 @@ def test_a_ledger_from_before_the_import(house: House) -> None:
 # --- a wrong SO PIN from an import ------------------------------------------------------------
 def corrected(house: House, serial: str, so_pin: str = "The-right-SO-PIN") -> int:
     sealed = base64.b64encode(house.envelope(serial, so_pin)).decode()
-    return house.escrow.correct(["serial,so_pin", f"{serial},{sealed}"])
+    return house.escrow.correct(["serial,family,so_pin", f"{serial},etoken,{sealed}"])
 
 
 def test_a_wrong_so_pin_is_replaced_while_nobody_got_it(house: House) -> None:
-    house.custodian.store(
-        "T1", 2, None, HOLDER
-    )  # a reset that died before its intent was committed
+    # a reset that died before its intent was committed
+    house.custodian.store("T1", 2, None, HOLDER, "etoken")
     assert corrected(house, "T1") == 1
     assert house.version("T1") == 3
     assert house.escrow.check() == 4  # the old one stays
@@ -243,11 +242,20 @@ def test_no_correction_under_an_operation(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "lines", [["serial,so_pin", "T9,AAAA"], ["serial,so_pin", "T1,A"], ["serial", "T1"]]
+    ("rows", "rule"),
+    [
+        (["serial,family,so_pin", "T9,etoken,AAAA"], "not registered"),
+        (["serial,family,so_pin", "T1,etoken,A"], "base64"),
+        (["serial,family,so_pin", "T1,yubikey,AAAA"], "registered as etoken"),
+        (["serial,family,so_pin", "T1,piv,AAAA"], "family must be one of etoken,"),
+        (["serial,family,so_pin", "T1,etoken,AAAA"], "does not open"),
+        (["serial", "T1"], "columns"),
+    ],
 )
-def test_files_that_correct_nothing(house: House, lines: list[str]) -> None:
-    with pytest.raises(BadInput):
-        house.escrow.correct(lines)
+def test_files_that_correct_nothing(house: House, rows: list[str], rule: str) -> None:
+    with pytest.raises(BadInput, match=rule):
+        house.escrow.correct(rows)
+    assert house.version("T1") == 1
 
 
 # --- a new wrapping key while the service runs --------------------------------------------------

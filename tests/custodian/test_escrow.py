@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from reset.core.merkle import Tree, consistency
-from reset.custodian.service import HMAC_ALARM, SO_PIN_ALPHABET, SO_PIN_LENGTH
+from reset.custodian.service import HMAC_ALARM, SO_PIN_ALPHABET
 from tests.custodian.scene import HOLDER, LEAVES, SO_PIN, Case, body, proof, rule_of
 
 
@@ -22,7 +22,7 @@ def test_fresh_so_pins(case: Case) -> None:
         opened = one.opened(case.custodian.release(order), order)
         pins |= {*opened.candidates, opened.next_so_pin}
     assert len(pins) == 6
-    assert all(len(p) == SO_PIN_LENGTH and set(p) <= set(SO_PIN_ALPHABET) for p in pins)
+    assert all(len(p) == 20 and set(p) <= set(SO_PIN_ALPHABET) for p in pins)
 
 
 def test_an_imported_so_pin_is_released(case: Case) -> None:
@@ -34,7 +34,7 @@ def test_an_imported_so_pin_is_released(case: Case) -> None:
 def test_store_again_gives_what_the_journal_has(case: Case) -> None:
     sealed = case.imported()
     assert case.imported() == sealed
-    assert case.custodian.store(case.serial, 1, None, HOLDER) == sealed
+    assert case.stored(1) == sealed
     assert rule_of(lambda: case.imported("Another-SO-PIN")) == "stored-differently"
 
 
@@ -46,10 +46,11 @@ def test_no_token_would_take_it(case: Case, so_pin: str) -> None:
 def test_envelopes_and_names(case: Case) -> None:
     other = X25519PrivateKey.generate().public_key().public_bytes_raw()
     assert rule_of(lambda: case.imported(key=other)) == "envelope"
-    assert rule_of(lambda: case.imported(serial=b"another")) == "envelope"
-    assert rule_of(lambda: case.custodian.store(case.serial, 1, b"", HOLDER)) == "envelope"
-    assert rule_of(lambda: case.custodian.store(case.serial, 0, None, HOLDER)) == "version"
-    assert rule_of(lambda: case.custodian.store("", 1, None, HOLDER)) == "serial"
+    assert rule_of(lambda: case.imported(serial="another")) == "envelope"
+    store = case.custodian.store
+    assert rule_of(lambda: store(case.serial, 1, b"", HOLDER, "etoken")) == "envelope"
+    assert rule_of(lambda: case.stored(0)) == "version"
+    assert rule_of(lambda: store("", 1, None, HOLDER, "etoken")) == "serial"
 
 
 def test_fingerprints_find_equal_so_pins(case: Case) -> None:

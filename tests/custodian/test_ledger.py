@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reset.core.policy import Policy
 from reset.custodian.ledger import Ledger, Use
 from reset.errors import ReleaseRefused, SettingsRefused, Unavailable
 from reset.ports import Custodian, ReleaseOrder
@@ -42,12 +43,15 @@ class Dying(Ledger):
         self._db.set_trace_callback(count)
 
 
+MANY = Policy(releases_per_hour=1_000)
+
+
 def killed(at: int, home: Path, institution: Institution, act: Callable[[Case], None]) -> bool:
     """Act in a child that is killed before its ``at``-th statement; whether it was."""
     child = os.fork()
     if child == 0:
         Dying.at = at
-        custodian, _ = service(home, institution, ShiftedClock(), ledger=Dying)
+        custodian, _ = service(home, institution, ShiftedClock(), MANY, ledger=Dying)
         act(Case(custodian, institution))
         os._exit(0)
     status = os.waitpid(child, 0)[1]
@@ -88,7 +92,7 @@ def test_killed_anywhere_in_a_release(home: Path, institution: Institution) -> N
         both = (made["a"], made["a2"])
         ended = not killed(at, home, institution, functools.partial(_release, orders=both))
         before = tries(home, case.serial)
-        custodian, ledger = service(home, institution, ShiftedClock())
+        custodian, ledger = service(home, institution, ShiftedClock(), MANY)
         rules = {name: rule(custodian, made[name]) for name in ("b", "a", "a2")}
         # something of "a" was durable, so it may have left; else "b" came first
         usual = {"b": "approval-used", "a": "", "a2": ""}
@@ -113,11 +117,11 @@ def test_killed_anywhere_in_a_store(home: Path, institution: Institution) -> Non
         told = home.parent / f"told-{at}"
 
         def store(case: Case, told: Path = told, at: int = at) -> None:
-            told.write_bytes(case.custodian.store(f"T{at}", 1, None, HOLDER))
+            told.write_bytes(case.custodian.store(f"T{at}", 1, None, HOLDER, "etoken"))
 
         ended = not killed(at, home, institution, store)
         custodian, ledger = service(home, institution, ShiftedClock())
-        kept = custodian.store(f"T{at}", 1, None, HOLDER)
+        kept = custodian.store(f"T{at}", 1, None, HOLDER, "etoken")
         if told.exists():
             assert told.read_bytes() == kept
         assert len(custodian.check(f"T{at}", 1, kept)) == 32
@@ -177,7 +181,7 @@ def test_a_file_that_others_reach_is_refused(home: Path, which: str) -> None:
         Ledger(path)
 
 
-@pytest.mark.parametrize("sql", ["UPDATE schema SET version = 2", "DROP TABLE schema"])
+@pytest.mark.parametrize("sql", ["UPDATE schema SET version = 3", "DROP TABLE schema"])
 def test_an_unknown_schema_is_refused(home: Path, sql: str) -> None:
     Ledger(home / "ledger.db").close()
     with closing(sqlite3.connect(home / "ledger.db")) as db:

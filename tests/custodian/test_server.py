@@ -21,7 +21,7 @@ from reset.errors import ReleaseRefused, SettingsRefused, Unavailable
 from reset.ports import Custodian
 from tests.custodian import served
 from tests.custodian.conftest import Process
-from tests.custodian.scene import HOLDER, SO_PIN, Case, Institution
+from tests.custodian.scene import SO_PIN, Case, Institution
 
 
 def raw_reply(path: Path, request: bytes) -> bytes:
@@ -97,7 +97,7 @@ def test_term_ends_it_and_the_journal_stays(own_process: Process, institution: I
     with pytest.raises(Unavailable):
         token.custodian.health()
     own_process.start()
-    assert token.custodian.store(token.serial, 1, None, HOLDER) == sealed
+    assert token.stored(1) == sealed
     assert token.custodian.import_key() == key
     assert token.opened(token.custodian.release(order), order) == opened
     with pytest.raises(ReleaseRefused):
@@ -115,7 +115,7 @@ def test_a_lost_hsm_ends_it_and_a_new_process_goes_on(
     order = token.order()
     calls: dict[str, Callable[[], object]] = {
         "hmac": lambda: token.custodian.hmac(b"a tag"),
-        "store": lambda: token.custodian.store(token.serial, 3, None, HOLDER),
+        "store": lambda: token.store(3),
         "release": lambda: token.custodian.release(order),
     }
     tokens = own_process.directory / "tokens"
@@ -258,8 +258,8 @@ def test_no_so_pin_in_logs_files_or_replies(
     opened = token.opened(token.custodian.release(order), order)
     assert opened.candidates == (SO_PIN,)
     client = token.custodian
-    client.rewrap(token.serial, 1, client.store(token.serial, 1, None, HOLDER))
-    client.check(token.serial, 1, client.store(token.serial, 1, None, HOLDER))
+    client.rewrap(token.serial, 1, token.stored(1))
+    client.check(token.serial, 1, token.stored(1))
     for changes in ({"operation_id": "other"}, {"pending": order.candidates[0]}):
         with pytest.raises(ReleaseRefused):
             client.release(token.order(**changes))

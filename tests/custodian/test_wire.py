@@ -60,6 +60,7 @@ def test_requests_come_back_as_they_were() -> None:
     assert wire.decode_request(wire.encode_request("release", ORDER)) == ("release", ORDER)
     for envelope in (None, b"", b"e"):
         arguments = {"serial": "T1", "version": 3, "envelope": envelope, "holder_uid": "u"}
+        arguments["family"] = "etoken"
         assert wire.decode_request(wire.encode_request("store", arguments)) == ("store", arguments)
     with pytest.raises(RuntimeError):
         wire.encode_request("store", {"serial": "T1"})

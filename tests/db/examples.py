@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 PERSON = Person(
     "u1", "Alice", "Alice Ängström", "alice@example.org", "u2", "", frozenset({"office"})
 )
-TOKEN = Token("T1", "u1", "blue", "in-use", "so-login", b"\x30\x00certificate", "0a", 1)
+TOKEN = Token("T1", "u1", "blue", "in-use", "etoken", b"\x30\x00certificate", "0a", 1)
 ANSWER = StoredAnswer("first-phone", False, 1, 1, "a2-19", b"salt", b"record")
 PROFILE = Profile(
     "u1", (ANSWER, StoredAnswer("Who? Ω", True, 2, 1, "a2-19", b"s2", b"r2")), "a@b", "c@d", NOW

@@ -52,8 +52,10 @@ def _shape(connection: Connection) -> dict[str, object]:
         rows = connection.execute(
             text("SELECT name, sql FROM sqlite_master WHERE sql NOT LIKE '%alembic_version%'")
         )
-        # the parts of a statement in any order: constraints and columns move about
-        return {name: sorted(re.split(r",\s*\n|\n", sql.replace("\t", ""))) for name, sql in rows}
+        # the parts of a statement in any order: constraints and columns move about, and a column
+        # that was added later stands on the line of another one
+        parts = re.compile(r",\s*\n|\n|, (?=\w+ [A-Z]+ )")
+        return {name: sorted(parts.split(sql.replace("\t", ""))) for name, sql in rows}
     found: dict[str, object] = {}
     for query in (
         "SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) "

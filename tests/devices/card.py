@@ -51,6 +51,7 @@ class Card:
     # the card is pulled at (instruction byte, which one of those to come, "before" or "after" its
     # effect); ``meanwhile`` happens first
     pulled_at: tuple[int, int, str] | None = None
+    fail: int = -1  # instruction byte that is answered once by 6F00, which means nothing
     meanwhile: Callable[[], None] = field(default=lambda: None, repr=False)
     _rest: bytes = field(default=b"", init=False, repr=False)
     _chained: bytes = field(default=b"", init=False, repr=False)
@@ -103,6 +104,9 @@ class Card:
     def _apdu(self, apdu: bytes) -> bytes:
         if self._pulled_now(apdu, "before"):
             raise EOFError
+        if len(apdu) > 5 and apdu[1] == self.fail:
+            self.fail = -1
+            return b"\x6f\x00"
         answer = self._answer(apdu)
         if self._pulled_now(apdu, "after"):
             raise EOFError

@@ -6,7 +6,7 @@ import contextlib
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -104,11 +104,12 @@ def inserted(card: Card, port: int) -> Iterator[None]:
         card.pull()
 
 
-def piv_card(*, yubico: bool) -> PivCard:
-    """A PIV card; OpenSC offers ECDSA for the card types only that it knows."""
+def piv_card(issue: Callable[[bytes], bytes] = issue, *, yubico: bool) -> PivCard:
+    """A PIV card, and the certificate that ``issue`` makes for its SPKI; OpenSC offers ECDSA for
+    the card types only that it knows."""
     key = ec.generate_private_key(ec.SECP256R1()) if yubico else _rsa()
     pin, puk = (Secret(padded(value)) for value in PIV_PINS[:2])
-    return PivCard(pin, puk, key, certificate(key), yubico)
+    return PivCard(pin, puk, key, issue(spki(key)), yubico)
 
 
 def openpgp_card(version: tuple[int, int], number: int = 0x11223344) -> OpenPgpCard:
@@ -120,12 +121,12 @@ def openpgp_card(version: tuple[int, int], number: int = 0x11223344) -> OpenPgpC
         Secret(value.encode(), wrong=NOT_ALLOWED if older else b"") for value in (USER_PIN, SO_PIN)
     )
     maker = 0xF517 if older else 0x0006
-    return OpenPgpCard(pw1, pw3, key, certificate(key), version, maker, number)
+    return OpenPgpCard(pw1, pw3, key, issue(spki(key)), version, maker, number)
 
 
-def certificate(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    """A certificate for this key."""
-    return issue(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+def spki(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    """The public key in DER."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _rsa() -> rsa.RSAPrivateKey:
@@ -141,9 +142,9 @@ def serials(module: Path) -> set[str]:
 
 
 @contextlib.contextmanager
-def piv(directory: Path, module: Path, *, yubico: bool) -> Iterator[Device]:
+def piv(directory: Path, module: Path, card: PivCard) -> Iterator[Device]:
     """A PIV card behind a module: the SO secret is its PUK."""
-    card, name = piv_card(yubico=yubico), "Yubico YubiKey CCID" if yubico else "Virtual reader"
+    name = "Yubico YubiKey CCID" if card.yubico else "Virtual reader"
     with reader(directory, name) as into, inserted(card, into.port):
         until(lambda: bool(serials(module)))
         (serial,) = serials(module)
@@ -153,7 +154,7 @@ def piv(directory: Path, module: Path, *, yubico: bool) -> Iterator[Device]:
             "puk_set_pin",
             *(card.pin.left, card.puk.left),
             card.certificate,
-            rotates=yubico,
+            rotates=card.yubico,
             pins=PIV_PINS,
             card=card,
             reader=into,
@@ -172,13 +173,13 @@ def opensc_set_to(directory: Path, style: str) -> Iterator[None]:
 @contextlib.contextmanager
 def opensc(directory: Path, style: str = "set_pin_in_unlogged_session") -> Iterator[Device]:
     """OpenSC with a PIV card, set to unblock with the PUK."""
-    with opensc_set_to(directory, style), piv(directory, OPENSC, yubico=False) as device:
+    with opensc_set_to(directory, style), piv(directory, OPENSC, piv_card(yubico=False)) as device:
         yield device
 
 
 def ykcs11(directory: Path) -> contextlib.AbstractContextManager[Device]:
     """ykcs11 with a PIV card that answers as a YubiKey does."""
-    return piv(directory, YKCS11, yubico=True)
+    return piv(directory, YKCS11, piv_card(yubico=True))
 
 
 @contextlib.contextmanager

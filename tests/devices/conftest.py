@@ -21,15 +21,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("provider", cases)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what cannot run; the summary of the run names it."""
-    absent = {f"device_{each.name}" for each in PROVIDERS if each.missing()}
-    out = [item for item in items if absent & {mark.name for mark in item.iter_markers()}]
-    if out:
-        config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if item not in out]
-
-
 @pytest.fixture
 def device(provider: Provider, tmp_path: Path) -> Iterator[Device]:
     """A fresh token of the provider."""

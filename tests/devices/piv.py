@@ -44,6 +44,7 @@ class PivCard(Card):
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     certificate: bytes
     yubico: bool
+    serial: int = 12345678  # as Yubico's cards tell it; others have the one in their CHUID
     _verified: bool = field(default=False, init=False)
 
     def holds(self) -> tuple[str, str]:
@@ -77,7 +78,7 @@ class PivCard(Card):
             case 0xFD if self.yubico:
                 return bytes((5, 2, 0)) + OK
             case 0xF8 if self.yubico:
-                return (12345678).to_bytes(4) + OK
+                return self.serial.to_bytes(4) + OK
         return NO_COMMAND
 
     def _object(self, request: bytes) -> bytes:

@@ -144,6 +144,21 @@ def test_pcscd_is_stopped_and_started_again(card: Device) -> None:
     assert operations.outcome(reset(card)) == "done"
 
 
+@pytest.mark.parametrize("card", [marked("ykcs11")], indirect=True)
+def test_an_error_while_the_puk_changes_costs_no_try(card: Device) -> None:
+    """Whether it changed is left to the next order: a guess now and one then are two of three."""
+    assert card.card is not None
+    card.card.fail = CHANGE
+    receipt = reset(card)
+    assert isinstance(receipt, Receipt)
+    assert (receipt.so_pin_in_force, operations.outcome(receipt)) == ("unknown", "unknown")
+    assert receipt.steps[-1] == "so-pin-unclear"
+    assert card.card.tries()[1] == card.so_tries
+    again = reset(card, card.pins[3])
+    assert isinstance(again, Receipt)
+    assert (again.steps[0], operations.outcome(again)) == ("so-pin-incorrect", "done")
+
+
 @both_kinds
 def test_two_readers_with_one_serial_are_both_left_alone(card: Device) -> None:
     assert card.card is not None

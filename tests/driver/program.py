@@ -37,6 +37,7 @@ class Office:
     next: str = "done"
     expires: int = 60
     words: str | None = None
+    rules: wire.PinRules = field(default_factory=wire.PinRules)
     style: str = "so_init_pin"
     key: bytes = b""
     reports: list[wire.Report] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Office:
             "secret",
             self.kind,
             self.serial,
-            wire.PinRules(),
+            self.rules,
             self.challenge,
             words,
         )

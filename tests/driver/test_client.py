@@ -170,7 +170,10 @@ def test_a_key_that_is_not_hexadecimal_is_not_understood(tmp_path: Path, key_id:
             ours.claim(CLAIM)
 
 
-@pytest.mark.parametrize("changed", [{"minimum": 7}, {"minimum": -1}, {"classes": 2}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"minimum": 7}, {"minimum": -1}, {"classes": 2}, {"maximum": 7}, {"minimum": 9, "maximum": 8}],
+)
 def test_weaker_pin_rules_are_refused(tmp_path: Path, changed: dict[str, int]) -> None:
     """S1.12-S1.15 hold at the holder's computer, whatever the service says."""
     weaker = replace(CLAIMED, pin_rules=replace(wire.PinRules(), **changed))  # type: ignore[arg-type]
@@ -183,6 +186,7 @@ def test_weaker_pin_rules_are_refused(tmp_path: Path, changed: dict[str, int]) -
 def test_a_named_key_and_stricter_pin_rules_are_taken(tmp_path: Path) -> None:
     stricter = wire.PinRules(minimum=12, classes=4)
     for told in (
+        replace(CLAIMED, pin_rules=wire.PinRules(minimum=8, maximum=8)),  # a PIV card
         replace(CLAIMED, key_id="0a" * 64),
         replace(CLAIMED, key_id="01", pin_rules=stricter),
     ):

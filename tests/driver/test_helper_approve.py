@@ -127,7 +127,7 @@ class TestOtherCommands:
         assert ran.code == 0
         assert "works, 1 token" in ran.out
         assert f"{missing}: not loadable" in ran.out
-        assert "can be reset (so_init_pin)" in ran.out
+        assert "can be reset (so_init_pin), family etoken" in ran.out
         assert helper("doctor", "--module", missing).code == 1
 
     @pytest.mark.parametrize(

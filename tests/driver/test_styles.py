@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from pkcs11_driver import styles
+from pkcs11_driver import families, styles
 from pkcs11_driver.errors import PinRefused, StyleUnsupported
+from pkcs11_driver.families import FAMILIES
 
-MODELS = {"Yubico": "YubiKey YK5"}
+MODELS = {"Yubico": "YubiKey YK5", "IBM Corp.": "IBM SoftTok"}
 
 
 def token(manufacturer: str) -> Any:
@@ -32,7 +33,7 @@ def token(manufacturer: str) -> Any:
     ],
 )
 def test_families(manufacturer: str, model: str, style: str) -> None:
-    assert styles.style_of(manufacturer, model) == style
+    assert families.style_of(manufacturer, model) == style
 
 
 @pytest.mark.parametrize("style", ["so_init_pin", "puk_set_pin", "context_set_pin"])
@@ -82,3 +83,28 @@ def test_the_puk_of_a_yubikey_is_told_apart_by_prefixes() -> None:
     assert styles.fitting("puk_set_pin", token("Yubico"), ["12345678"], "87654321") == (
         styles.PukSetPin(prefixes=True)
     )
+
+
+@pytest.mark.parametrize("so_pin", ["abc", "long-SO-PIN", "tab\tbed"])
+def test_an_so_pin_that_opencryptoki_cannot_take_is_refused_before_anything(so_pin: str) -> None:
+    with pytest.raises(PinRefused):
+        styles.fitting("so_init_pin", token("IBM Corp."), ["12345678"], so_pin)
+
+
+def test_which_tokens_have_few_tries() -> None:
+    """A token that nobody knows is treated as one that has few."""
+    made_by = {
+        "Yubico": True, "IBM Corp.": True, "OpenPGP": True, "SafeNet": False, "Somebody": True
+    }  # fmt: skip
+    for maker, few in made_by.items():
+        assert styles.few_tries(token(maker)) is few, maker
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_a_style_and_takes_what_is_made_for_it(name: str) -> None:
+    """The table by itself: a fresh secret fits, and a family of the makers' table is one."""
+    family = FAMILIES[name]
+    assert styles.adapter(family.style).name == family.style
+    assert family.takes("x" * family.so_fresh)
+    assert name in {row[2] for row in families.MAKERS} == set(FAMILIES)
+    assert (name in families.kept()) is family.rotates

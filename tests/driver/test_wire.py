@@ -210,6 +210,8 @@ def test_secrets_are_in_no_repr() -> None:
         ("ABCDEF1 ", ()),
         ("Abcde12", ("too-short",)),
         ("Ab1" * 22, ("too-long",)),
+        ("Ab1" + "ä" * 31, ("too-long",)),  # 34 characters, 65 bytes: tokens count bytes
+        ("Ab1" + "ä" * 30, ()),
         ("abcdef12", ("classes",)),
         ("abcdefgh", ("classes",)),
         ("äöüÄÖÜ12", ("classes",)),

@@ -22,7 +22,8 @@ ADDRESS = "198.51.100.7"
 
 @dataclass
 class ModelToken:
-    """Two PINs, their counters (10 and 15), a key. ``worst``: the highest SO count ever."""
+    """Two PINs, their counters, a key. ``so_tries``: wrong SO PINs until it is dead; ``worst``: the
+    highest count of them ever."""
 
     serial: str
     key: ec.EllipticCurvePrivateKey
@@ -31,13 +32,14 @@ class ModelToken:
     so_wrong: int = 0
     user_wrong: int = 10  # blocked: the reason for everything here
     worst: int = 0
+    so_tries: int = 15
 
     @classmethod
     def of(cls, world: World, uid: str = HOLDER) -> ModelToken:
         return cls(serial_of(uid), world.institute.members[uid][0], so_pin_of(serial_of(uid)))
 
     def so_login(self, pin: str) -> str:
-        if self.so_wrong >= 15:
+        if self.so_wrong >= self.so_tries:
             return "locked"
         if pin == self.so_pin:
             self.so_wrong = 0
@@ -56,9 +58,12 @@ class ModelToken:
 
     @property
     def flag(self) -> str:
-        if self.so_wrong >= 15:
+        if self.so_tries == 3:  # ykcs11 shows nothing of the PUK
+            return "ok"
+        left = self.so_tries - self.so_wrong
+        if left <= 0:
             return "locked"
-        return "final-try" if self.so_wrong == 14 else "count-low" if self.so_wrong else "ok"
+        return "final-try" if left == 1 else "count-low" if self.so_wrong else "ok"
 
 
 @dataclass

@@ -376,14 +376,14 @@ class World:
         self.mailer.sent.clear()
         self.clock.move(2 * HOUR)
 
-    def token_row(self, serial: str, uid: str, so_pin: str = "") -> str:
+    def token_row(self, serial: str, uid: str, so_pin: str = "", family: str = "etoken") -> str:
         file = self.place.directory / f"{uid}.der"
         file.write_bytes(self.institute.members[uid][1])
         clear = (so_pin or so_pin_of(serial)).encode()
         key = self.parts.custodian.import_key()
-        sealed = envelope.seal(clear, key, envelope.import_context(serial))
+        sealed = envelope.seal(clear, key, envelope.import_context(serial, family))
         so_pin = base64.b64encode(sealed).decode()
-        return ",".join((serial, uid, f"token of {uid}", "so_init_pin", str(file), "0a", so_pin))
+        return ",".join((serial, uid, f"token of {uid}", family, str(file), "0a", so_pin))
 
     def chosen(self, uid: str) -> list[Chosen]:
         return [Chosen(question, answer) for question, answer in ANSWERS[uid].items()]

@@ -239,12 +239,12 @@ class Institution:
         key = base64.b64decode(self.command("escrow", "import-key"))
         with (self.root / "tokens.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow("serial holder label style certificate key_id so_pin".split())
+            writer.writerow("serial holder label family certificate key_id so_pin".split())
             for part, token in self.tokens.items():
-                context = envelope.import_context(token.serial)
+                context = envelope.import_context(token.serial, "etoken")
                 sealed = envelope.seal(token.so_pin.encode(), key, context)
                 writer.writerow(
-                    (token.serial, self.people[part].uid, token.label, "so_init_pin",
+                    (token.serial, self.people[part].uid, token.label, "etoken",
                      token.directory / "certificate.der", token.key_id.hex(),
                      base64.b64encode(sealed).decode())
                 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.cookiejar
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -147,9 +148,14 @@ class TokenVisitor:
 
 
 def run_helper(
-    institution: Institution, code: str, module: Path | Sequence[Path], lines: Sequence[str]
+    institution: Institution,
+    code: str,
+    module: Path | Sequence[Path],
+    lines: Sequence[str],
+    dies: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """The helper as its own process; ``lines`` are what the person types."""
+    """The helper as its own process; ``lines`` are what the person types; ``dies``: the crash point
+    at which it does."""
     modules = [module] if isinstance(module, Path) else module
     return subprocess.run(
         [
@@ -159,6 +165,7 @@ def run_helper(
             *(word for m in modules for word in ("--module", str(m))),
         ],
         input="".join(f"{line}\n" for line in lines),
+        env={**os.environ, "FAILPOINTS": dies},
         capture_output=True,
         text=True,
         timeout=180,

@@ -174,6 +174,17 @@ def _entries(institution: Institution) -> int:
     return int(institution.command("audit", "verify").split()[0])
 
 
+def test_doctor_tells_of_pins_that_no_token_takes(institution: Institution) -> None:
+    """A policy that was changed after the tokens had been imported."""
+    strict = institution.root / "strict.toml"
+    rules = "[policy.pin]\nminimum = 256\nmaximum = 300\n"
+    strict.write_text(f"{institution.config.read_text()}\n{rules}")
+    strict.chmod(0o600)
+    done = institution.try_command("doctor", config=strict)
+    assert done.returncode == 1
+    assert "tokens of the family etoken take PINs of 4 to 255 characters" in done.stderr
+
+
 @pytest.mark.parametrize(
     "line",
     [

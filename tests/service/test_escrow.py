@@ -50,28 +50,54 @@ def test_seal_and_correct(institution: Institution, tmp_path: Path) -> None:
     """What the station prints is what the import takes; other columns pass through."""
     key = institution.command("escrow", "import-key").strip()
     serial, so_pin = institution.tokens["ann"].serial, "Another-SO-PIN-1"
-    done = seal(key, f"serial,so_pin,label\n{serial},{so_pin},blue\n")
+    done = seal(key, f"serial,family,so_pin,label\n{serial},etoken,{so_pin},blue\n")
     assert done.returncode == 0, done.stderr
     assert so_pin not in done.stdout + done.stderr
     row = next(csv.DictReader(io.StringIO(done.stdout)))
     assert (row["serial"], row["label"]) == (serial, "blue")
     file = tmp_path / "wrong.csv"
-    file.write_text(f"serial,so_pin\n{serial},{row['so_pin']}\n")
+    file.write_text(f"serial,family,so_pin\n{serial},etoken,{row['so_pin']}\n")
     assert institution.command("escrow", "correct", str(file)).startswith("1 ")
     assert institution.command("escrow", "check").startswith("3 sealed")
-    file.write_text(f"serial,so_pin\n{institution.tokens['bob'].serial},{row['so_pin']}\n")
+    other = institution.tokens["bob"].serial
+    file.write_text(f"serial,family,so_pin\n{other},etoken,{row['so_pin']}\n")
     refused = institution.try_command("escrow", "correct", str(file))  # sealed for another token
-    assert (refused.returncode, "rule=envelope" in refused.stderr) == (1, True)
+    assert (refused.returncode, "does not open" in refused.stderr) == (1, True)
 
 
-@pytest.mark.parametrize(
-    "text", ["serial\nT1\n", "serial,so_pin\nT1,abc\n", "serial,so_pin\n,abcdef\n",
-             "serial,so_pin\nT1,abcdef,x\n", "serial,so_pin\nT1,\"a\tbcde\"\n"],
-)  # fmt: skip
-def test_lists_that_are_not_sealed(text: str) -> None:
-    done = seal(base64.b64encode(bytes(range(32))).decode(), text)
+KEY = base64.b64encode(bytes(range(32))).decode()
+COLUMNS = "needs the columns serial, family and so_pin"
+BAD_LISTS = [
+    ("serial\nT1\n", COLUMNS),
+    ("serial,so_pin\nT1,abcdef\n", COLUMNS),
+    ("serial,family,so_pin\n,etoken,abcdef\n", COLUMNS),
+    ("serial,family,so_pin\nT1,etoken,\n", COLUMNS),
+    ("serial,family,so_pin\nT1,etoken\n", COLUMNS),
+    ("serial,family,so_pin\nT1,etoken,abcdef,x\n", COLUMNS),
+    ("serial,family,so_pin\nT1,so_init_pin,abcdef\n", "family must be one of etoken,"),
+    ("serial,family,so_pin\nT1,piv,11223344\n", "family must be one of etoken,"),
+    ("serial,family,so_pin\nT1,etoken,abc\n", "4 to 255 printable bytes of the family etoken"),
+    ('serial,family,so_pin\nT1,etoken,"a\tbcde"\n', "4 to 255 printable bytes"),
+    ("serial,family,so_pin\nT1,yubikey,55555\n", "6 to 8 printable bytes of the family yubikey"),
+    ("serial,family,so_pin\nT1,yubikey,999999999\n", "6 to 8 printable bytes"),
+    ("serial,family,so_pin\nT1,opencryptoki,999999999\n", "4 to 8 printable bytes"),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), BAD_LISTS)
+def test_lists_that_are_not_sealed(text: str, wanted: str) -> None:
+    """The line and what to do are told, the secret never."""
+    done = seal(KEY, text)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert seal("AAAA", "serial,so_pin\nT1,abcdef\n").returncode == 1
+    assert "line 2" in done.stderr
+    assert wanted in done.stderr
+    so_pin = text.split("\n")[1].rpartition(",")[2]
+    assert len(so_pin) < 4 or so_pin not in done.stderr
+
+
+def test_a_key_that_is_none() -> None:
+    done = seal("AAAA", "serial,family,so_pin\nT1,etoken,abcdef\n")
+    assert (done.returncode, "is no import key" in done.stderr) == (1, True)
 
 
 def test_a_clear_list_on_disk_is_refused(tmp_path: Path) -> None:

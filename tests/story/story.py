@@ -78,7 +78,8 @@ def ask(story: Story) -> str:
     here, holder = story.institution, story.institution.people["holder"]
     browser = Visitor(here)
     browser.log_in("holder")
-    page = browser.send("/", "/reset", reason="Ten wrong PINs on a business trip")
+    serial = here.tokens["holder"].serial
+    page = browser.send("/", "/reset", token=serial, reason="Ten wrong PINs on a business trip")
     found = re.search(r"/reset/([0-9a-f]{32})", page.text)
     assert found, words_of(page.text)
     story.request = found[1]

@@ -104,7 +104,7 @@ def _after(world: World) -> dict[str, str]:
         pages[f"request {state}"] = visitor.get(path).text
     pages["overview over"] = visitor.get("/").text
     with world.parts.store.write() as uow:
-        uow.tokens.put(Token("99001", "u-alice", "Smart card", "in-use", "so-login", b"", "", 1))
+        uow.tokens.put(Token("99001", "u-alice", "Smart card", "in-use", "etoken", b"", "", 1))
     pages["overview two"] = visitor.get("/").text
     pages["overview choose"] = visitor.send("/", "/reset").text
     with world.parts.store.write() as uow:

@@ -148,7 +148,9 @@ class Vault:
     def import_key(self) -> bytes:
         return bytes(32)
 
-    def store(self, serial: str, version: int, envelope: bytes | None, holder_uid: str) -> bytes:
+    def store(
+        self, serial: str, version: int, envelope: bytes | None, holder_uid: str, family: str
+    ) -> bytes:
         self._answer()
         return f"sealed {serial} {version}".encode()
 
@@ -388,7 +390,7 @@ def _issue_tokens(parts: Parts) -> None:
             uow.people.put(person, "")
             serial = f"0200{number:04d}"
             uow.tokens.put(
-                Token(serial, person.uid, f"eToken of {person.name}", "in-use", "so-login",
+                Token(serial, person.uid, f"eToken of {person.name}", "in-use", "etoken",
                       f"certificate-{pid}".encode(), "01", 1)
             )  # fmt: skip
             uow.escrow.add(serial, 1, b"sealed")

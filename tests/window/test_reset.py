@@ -77,6 +77,17 @@ def test_the_whole_job_with_keys_alone(window: Open, blocked: Holder, tmp_path: 
     assert pkcs11_tool_login(blocked.made, None, NEW_PIN) == "ok"
 
 
+def test_a_card_that_takes_one_length_only(window: Open, holder: Holder, tmp_path: Path) -> None:
+    """As a YubiKey under the policy: the rule is one number, a ninth byte is one too many."""
+    office = Office(holder.made.serial, rules=wire.PinRules(8, 8))
+    with opened(window, holder, office, tmp_path) as hand:
+        to_the_pin(hand)
+        hand.type("abcDEF12")
+        assert "✓  exactly 8 characters" in hand.look()["texts"]
+        hand.type("3")
+        assert "○  exactly 8 characters" in hand.look()["texts"]
+
+
 def test_rules_are_ticked_off_as_one_types(window: Open, holder: Holder, tmp_path: Path) -> None:
     def ticked() -> list[str]:
         return [text[3:] for text in hand.look()["texts"] if text.startswith("✓")]

@@ -98,11 +98,13 @@ def _tests(rules: PinRules) -> list[tuple[str, Callable[[str, str], bool]]]:
     def keeps(*names: str) -> Callable[[str, str], bool]:
         return lambda pin, _: not set(names) & set(broken_pin_rules(pin, rules))
 
+    lengths = (
+        say("exactly {minimum} characters", minimum=rules.minimum)
+        if rules.minimum == rules.maximum
+        else say("{minimum} to {maximum} characters", minimum=rules.minimum, maximum=rules.maximum)
+    )
     return [
-        (
-            say("{minimum} to {maximum} characters", minimum=rules.minimum, maximum=rules.maximum),
-            keeps("too-short", "too-long"),
-        ),
+        (lengths, keeps("too-short", "too-long")),
         (
             say(
                 "at least {classes} of these four: digits, capital letters, small letters, "
