@@ -115,7 +115,7 @@ def test_a_lost_hsm_ends_it_and_a_new_process_goes_on(
     order = token.order()
     calls: dict[str, Callable[[], object]] = {
         "hmac": lambda: token.custodian.hmac(b"a tag"),
-        "store": lambda: token.store(3),
+        "store": lambda: token.stored(3),
         "release": lambda: token.custodian.release(order),
     }
     tokens = own_process.directory / "tokens"

@@ -16,7 +16,7 @@ import pytest
 from reset.errors import OfficeOnly, Unavailable
 from tests.flows.model_token import Helper, follow
 from tests.flows.stage import Stage
-from tests.flows.world import HOLDER, Died, Institute, Memo, Place, serial_of
+from tests.flows.world import HOLDER, Died, Institute, Memo, Place, away, serial_of
 
 PAIRS = 30  # of the pairs of points, drawn by a fixed seed
 
@@ -116,10 +116,6 @@ def test_silent_deaths_end_at_the_office_long_before_the_token_locks(stage: Stag
     assert play.token.worst < 15
 
 
-def away(name: str) -> None:
-    raise Unavailable
-
-
 def test_the_custodian_is_away_at_any_call(stage: Stage) -> None:
     """Fail closed, and the same helper goes on when it is back."""
     play = stage.play()
@@ -128,10 +124,10 @@ def test_the_custodian_is_away_at_any_call(stage: Stage) -> None:
     calls = play.world.faults.calls
     play.world.close()
     refused = 0
-    for away in range(calls):
+    for number in range(calls):
         play = stage.play()
         play.world.faults.reset()
-        play.world.faults.away = away
+        play.world.faults.away = number
         runs: list[Helper] = []
         try:
             play.begin(runs)

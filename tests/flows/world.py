@@ -99,7 +99,13 @@ class Died(BaseException):
 
 
 def die(name: str) -> None:
+    """The process ends at this point."""
     raise Died(name)
+
+
+def away(name: str) -> None:
+    """The database is away at this point."""
+    raise Unavailable(part="database")
 
 
 @dataclass
