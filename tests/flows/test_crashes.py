@@ -10,104 +10,15 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from reset.core.requests import Request
 from reset.errors import OfficeOnly, Unavailable
-from tests.flows.model_token import Helper, ModelToken, follow
-from tests.flows.world import HOLDER, Died, Institute, Memo, Place, World, serial_of
+from tests.flows.model_token import Helper, follow
+from tests.flows.stage import Play, Stage
+from tests.flows.world import HOLDER, Died, Institute, Memo, Place, away, serial_of
 
 PAIRS = 30  # of the pairs of points, drawn by a fixed seed
-counted: Counter[str] = Counter()
-
-
-@dataclass
-class Stage:
-    """A request that is ready, to be run again and again from the same state."""
-
-    institute: Institute
-    memo: Memo
-    place: Place
-    request_id: str
-    copies: Path
-    made: int = 0
-
-    def play(self) -> Play:
-        self.made += 1
-        place = self.place.copy(self.copies / str(self.made))
-        world = World(self.institute, place, self.memo)
-        return Play(self, world, world.request(self.request_id), ModelToken.of(world))
-
-
-@dataclass
-class Play:
-    """One schedule. The token outlives every process."""
-
-    stage: Stage
-    world: World
-    request: Request
-    token: ModelToken
-
-    def helper(self) -> Helper:
-        return Helper(self.world, self.token, self.world.code(self.request))
-
-    def restart(self) -> None:
-        """The server's process is a new one."""
-        at = self.world.clock.now()
-        self.world.close()
-        place = Place(self.world.place.directory, self.world.place.url, at)
-        self.world = World(self.stage.institute, place, self.stage.memo)
-
-    def dies(self, at: int, helper: Helper | None = None) -> tuple[str, Helper | None]:
-        """Run until the point with this number; where it was."""
-        self.world.faults.reset(at)
-        try:
-            helper = helper or self.helper()
-            helper.run()
-        except Died as died:
-            return str(died), helper
-        finally:
-            self.world.faults.reset()
-        return "", helper
-
-    def go_on(self) -> str:
-        return follow(self.world, self.request, self.token)
-
-    def check(self, wanted: tuple[str, ...] = ("done",)) -> None:
-        """Let people finish, then look at everything that must hold (I1-I5)."""
-        self.holds()
-        end = self.go_on()
-        self.world.upkeep.run_once()
-        self.holds()
-        assert end in wanted
-        with self.world.database.read() as uow:
-            operation = uow.operations.of_request(self.request.id)
-            token = uow.tokens.get(self.token.serial)
-        assert operation
-        assert token
-        if end == "done":
-            assert (operation.state, operation.settled) == ("done", True)
-            assert self.world.so_pins(token.serial)[token.so_version] == self.token.so_pin
-            assert self.token.so_wrong == 0
-            assert self.token.user_wrong == 0
-        else:
-            assert operation.state == "office"
-        self.world.close()
-        counted["schedules"] += 1
-        counted[end] += 1
-
-    def holds(self) -> None:
-        """What must hold at every moment."""
-        world = self.world
-        assert self.token.so_pin in world.so_pins(self.token.serial).values()  # never lost
-        assert self.token.worst <= world.policy.so_tries
-        events = Counter(entry["event"] for entry in world.events())  # the chain verifies too
-        assert events["custody-intent"] <= 1  # at most one approval is spent
-        assert events["custody-done"] <= 1
-        assert events["reset-done"] == events["custody-done"]
 
 
 @pytest.fixture(scope="module")
@@ -115,26 +26,13 @@ def stage(
     institute: Institute, memo: Memo, seeded: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp("stage")
-    world = World(institute, seeded.copy(directory / "ready"), memo)
-    request = world.ready()
-    at = world.clock.now()
-    world.close()
-    place = Place(world.place.directory, world.place.url, at)
-    yield Stage(institute, memo, place, request.id, directory / "copies")
-    print(f"\ncrash schedules: {dict(counted)}")
-
-
-def clean_trace(stage: Stage) -> list[str]:
-    play = stage.play()
-    play.world.faults.reset()
-    assert play.helper().run().state == "done"
-    trace = list(play.world.faults.trace)
-    play.world.close()
-    return trace
+    made = Stage.of(institute, memo, seeded.copy(directory / "ready"), directory / "copies")
+    yield made
+    print(f"\ncrash schedules: {dict(made.ends)}")
 
 
 def test_the_recorded_run_passes_every_kind_of_point(stage: Stage) -> None:
-    trace = clean_trace(stage)
+    trace = stage.clean_trace()
     kinds = Counter(trace)
     assert kinds["server: before a commit"] == kinds["server: after a commit"] >= 8
     for call in ("hmac", "store", "release", "settle"):
@@ -143,7 +41,7 @@ def test_the_recorded_run_passes_every_kind_of_point(stage: Stage) -> None:
 
 
 def test_a_process_dies_at_any_point_and_a_new_helper_goes_on(stage: Stage) -> None:
-    points = clean_trace(stage)
+    points = stage.clean_trace()
     for at, name in enumerate(points):
         play = stage.play()
         assert play.dies(at)[0] == name
@@ -153,7 +51,7 @@ def test_a_process_dies_at_any_point_and_a_new_helper_goes_on(stage: Stage) -> N
 
 
 def test_the_server_dies_at_any_point_and_the_same_helper_asks_again(stage: Stage) -> None:
-    points = [n for n, name in enumerate(clean_trace(stage)) if not name.startswith("helper")]
+    points = [n for n, name in enumerate(stage.clean_trace()) if not name.startswith("helper")]
     for at in points:
         play = stage.play()
         _, helper = play.dies(at)
@@ -169,7 +67,7 @@ def test_the_server_dies_at_any_point_and_the_same_helper_asks_again(stage: Stag
 
 def test_two_deaths_in_a_row(stage: Stage) -> None:
     """The second run has more points than the first: it begins with another order."""
-    count = len(clean_trace(stage))
+    count = len(stage.clean_trace())
     pairs = [(a, b) for a in range(count) for b in range(count)]
     for first, second in random.Random(4711).sample(pairs, PAIRS):
         play = stage.play()
@@ -232,10 +130,10 @@ def test_the_custodian_is_away_at_any_call(stage: Stage) -> None:
     calls = play.world.faults.calls
     play.world.close()
     refused = 0
-    for away in range(calls):
+    for number in range(calls):
         play = stage.play()
         play.world.faults.reset()
-        play.world.faults.away = away
+        play.world.faults.away = number
         runs: list[Helper] = []
         try:
             begin(play, runs)
@@ -250,12 +148,12 @@ def test_the_custodian_is_away_at_any_call(stage: Stage) -> None:
 
 def test_the_database_is_away_at_any_commit(stage: Stage) -> None:
     """A commit that fails says so and changes nothing; the next call goes on."""
-    points = clean_trace(stage)
+    points = stage.clean_trace()
     commits = [n for n, name in enumerate(points) if name == "server: before a commit"]
     for at in commits:
         play = stage.play()
         play.world.faults.reset(at)
-        play.world.faults.kind = Unavailable
+        play.world.faults.strike = away
         runs: list[Helper] = []
         with pytest.raises(Unavailable):
             begin(play, runs)

@@ -35,6 +35,7 @@ from tests.flows.world import (
     STRANGER,
     SUPERVISOR,
     World,
+    away,
     mail_of,
     password_of,
     recovery_of,
@@ -342,7 +343,7 @@ def test_a_failure_after_the_verdict_keeps_the_try_spent(world: World) -> None:
     last = len(world.faults.trace) - 2
     assert world.faults.trace[last] == "server: before a commit"  # of the record
     world.faults.reset(last)
-    world.faults.kind = Unavailable
+    world.faults.strike = away
     assert isinstance(fail(world, request), Unavailable)
     world.faults.reset()
     assert world.spent(f"rounds:{HOLDER}") == 2

@@ -15,6 +15,7 @@ from tests.flows.world import (
     MINUTE,
     Died,
     World,
+    away,
     mail_of,
     recovery_of,
 )
@@ -65,7 +66,7 @@ def test_a_worker_that_dies_after_sending_sends_again_with_the_same_id(world: Wo
 def test_a_mail_belongs_to_the_change_that_it_tells_of(world: World) -> None:
     person, now = world.person(HOLDER), world.clock.now()
     world.faults.reset(0)
-    world.faults.kind = Unavailable
+    world.faults.strike = away
     with pytest.raises(Unavailable):
         world.recover.open(person, now, None, "")
     world.faults.reset()

@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -98,12 +98,22 @@ class Died(BaseException):
     """The process ended here. No ``except`` of the product may hold it up."""
 
 
+def die(name: str) -> None:
+    """The process ends at this point."""
+    raise Died(name)
+
+
+def away(name: str) -> None:
+    """The database is away at this point."""
+    raise Unavailable(part="database")
+
+
 @dataclass
 class Faults:
-    """Every point that a run passes, by name; at the one with number ``at`` it dies."""
+    """Every point that a run passes, by name; at the one with number ``at`` the fault strikes."""
 
     at: int | None = None
-    kind: type[BaseException] = Died
+    strike: Callable[[str], None] = die
     trace: list[str] = field(default_factory=list)
     away: int | None = None  # the custodian call with this number finds nobody
     calls: int = 0
@@ -112,7 +122,7 @@ class Faults:
         """Pass a point."""
         self.trace.append(name)
         if self.at is not None and len(self.trace) - 1 == self.at:
-            raise Died(name) if self.kind is Died else self.kind()
+            self.strike(name)
 
     def call(self) -> None:
         """Count a call of the custodian."""
@@ -122,7 +132,7 @@ class Faults:
 
     def reset(self, at: int | None = None) -> None:
         """Count anew."""
-        self.at, self.away, self.calls, self.kind = at, None, 0, Died
+        self.at, self.away, self.calls, self.strike = at, None, 0, die
         self.trace = []
 
 
