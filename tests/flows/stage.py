@@ -87,6 +87,11 @@ class Play:
             self.world.faults.reset()
         return "", helper
 
+    def begin(self, runs: list[Helper]) -> None:
+        """Run a helper, and leave it in ``runs`` as far as it came."""
+        runs.append(self.helper())
+        runs[0].run()
+
     def go_on(self) -> str:
         return follow(self.world, self.request, self.token)
 

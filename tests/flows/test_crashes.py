@@ -15,7 +15,7 @@ import pytest
 
 from reset.errors import OfficeOnly, Unavailable
 from tests.flows.model_token import Helper, follow
-from tests.flows.stage import Play, Stage
+from tests.flows.stage import Stage
 from tests.flows.world import HOLDER, Died, Institute, Memo, Place, away, serial_of
 
 PAIRS = 30  # of the pairs of points, drawn by a fixed seed
@@ -116,12 +116,6 @@ def test_silent_deaths_end_at_the_office_long_before_the_token_locks(stage: Stag
     assert play.token.worst < 15
 
 
-def begin(play: Play, runs: list[Helper]) -> None:
-    """Run a helper, and leave it in ``runs`` as far as it came."""
-    runs.append(play.helper())
-    runs[0].run()
-
-
 def test_the_custodian_is_away_at_any_call(stage: Stage) -> None:
     """Fail closed, and the same helper goes on when it is back."""
     play = stage.play()
@@ -136,7 +130,7 @@ def test_the_custodian_is_away_at_any_call(stage: Stage) -> None:
         play.world.faults.away = number
         runs: list[Helper] = []
         try:
-            begin(play, runs)
+            play.begin(runs)
         except Unavailable:
             refused += 1
         play.world.faults.reset()
@@ -156,7 +150,7 @@ def test_the_database_is_away_at_any_commit(stage: Stage) -> None:
         play.world.faults.strike = away
         runs: list[Helper] = []
         with pytest.raises(Unavailable):
-            begin(play, runs)
+            play.begin(runs)
         play.world.faults.reset()
         helper = runs[0] if runs else play.helper()
         assert helper.run().state == "done"

@@ -3,7 +3,8 @@
 Rules:
 1. Whoever starts a server stops it, and only that one: by its directory.
 2. A missing PostgreSQL is an error that says what to install, never a skipped test.
-3. Durability is off: nothing here outlives the tests.
+3. Durability is off, as nothing here outlives the tests; ``durable`` for a server that is killed,
+   which loses what it has not yet handed to the kernel.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +33,7 @@ _SETTINGS = {
     "shared_buffers": "32MB",
 }
 _ATTEMPTS = 5
+_RECOVERED = 30.0  # seconds in which a killed server answers again
 
 
 class PostgresMissing(RuntimeError):
@@ -39,9 +43,11 @@ class PostgresMissing(RuntimeError):
 class Postgres:
     """One server. ``with Postgres() as server: url = server.start(directory)``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         self._binaries = binaries()
         self._directory: Path | None = None
+        self._options = ""
+        self._settings = _SETTINGS | ({"synchronous_commit": "on"} if durable else {})
         self._password = secrets.token_urlsafe(12) + "%@:/"
 
     def __enter__(self) -> Self:
@@ -73,10 +79,10 @@ class Postgres:
                   f"--pwfile={secret}", "--no-sync", "-E", "UTF8", "--locale=C")  # fmt: skip
         for attempt in range(_ATTEMPTS):
             port = _free_port()
-            settings = " ".join(f"-c {name}='{value}'" for name, value in _SETTINGS.items())
+            settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
+            self._options = f"-p {port} {settings}"
             try:
-                self._run("pg_ctl", "-D", str(cluster), "-w", "-l", str(directory / "log"),
-                          "-o", f"-p {port} {settings}", "start")  # fmt: skip
+                self._start(cluster)
             except subprocess.CalledProcessError:
                 # another program may have taken the port in between
                 if attempt == _ATTEMPTS - 1:
@@ -85,6 +91,35 @@ class Postgres:
             self._directory = cluster
             return self._url(port)
         raise AssertionError("unreachable")
+
+    def kill(self) -> None:
+        """Kill the server (SIGKILL to its first process) and start it again."""
+        directory = self._directory
+        assert directory is not None
+        first = (directory / "postmaster.pid").read_text().splitlines()[0]
+        os.kill(int(first), signal.SIGKILL)
+        _until_it_works(lambda: self._start(directory))  # its children may still end
+
+    def kill_process_of(self, client_port: int) -> None:
+        """Kill the process that serves this client (SIGKILL).
+
+        The server then ends all others and recovers by itself; returns when it has.
+        """
+        name = f"127.0.0.1({client_port})".encode()
+        (found,) = [
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if name in _read(path)
+        ]
+        os.kill(found, signal.SIGKILL)
+        while Path(f"/proc/{found}").exists():  # until then it takes connections as before
+            time.sleep(0.01)
+        port = self._options.split()[1]
+        _until_it_works(lambda: self._run("pg_isready", "-h", "127.0.0.1", "-p", port))
+
+    def _start(self, cluster: Path) -> None:
+        self._run("pg_ctl", "-D", str(cluster), "-w", "-l", str(cluster.parent / "log"),
+                  "-o", self._options, "start")  # fmt: skip
 
     def stop(self) -> None:
         """Stop the server that this object started; without one nothing happens."""
@@ -127,6 +162,25 @@ def binaries() -> Path:
 def _as_server() -> Sequence[str]:
     """PostgreSQL refuses to run as root."""
     return ("runuser", "-u", USER, "--") if os.geteuid() == 0 else ()
+
+
+def _until_it_works(step: Callable[[], None]) -> None:
+    end = time.monotonic() + _RECOVERED
+    while True:
+        try:
+            step()
+            return
+        except subprocess.CalledProcessError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it has ended
 
 
 def _give(path: Path) -> None:
