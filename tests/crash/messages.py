@@ -179,5 +179,5 @@ def play(scene: Scene, proxy: Proxy, case: Case) -> None:
     assert proxy.struck == case.strikes, f"{proxy.struck} strikes; {proxy.passed}"
     assert (exits, end) == (case.exits, "done")
     assert scene.row("select epoch from operations") == (case.orders,)
-    assert scene.entries("report-ignored") == case.ignored
+    assert len(scene.entries("report-ignored")) == case.ignored
     scene.prove(end)

@@ -6,9 +6,11 @@ Time is not waited for: between two runs of the helper the lease is written into
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -195,6 +197,15 @@ class Scene:
                 time.sleep(0.05)
         return process.returncode
 
+    def kill_custodian(self) -> None:
+        """SIGKILL while it waits for a request; ``serve`` starts it again when it can."""
+        serve = self.here.process("serve").pid
+        children = Path(f"/proc/{serve}/task/{serve}/children").read_text().split()
+        (found,) = (p for p in children if "custodian" in _proc(p, "cmdline").split("\0"))
+        os.kill(int(found), signal.SIGKILL)
+        while _proc(found, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"]):
+            time.sleep(0.01)
+
     def lapse(self) -> None:
         """The lease ends now."""
         with self.edited() as db:
@@ -267,17 +278,19 @@ class Scene:
             assert "ok" in [pkcs11_tool_login(token, None, p, so=True) for p in pins.values()]
         for event, most in (("custody-intent", 1), ("custody-done", int(end == "done"))):
             found = self.entries(event)
-            assert found == most, f"{found} entries {event}"
+            assert len(found) == most, f"{found} entries {event}"
         assert self.row("select count(*) from operations") == (1,)
         used = self.row("select count(*) from approvals where used_at is not null")
         assert used == (1,), used
         verified = self.here.try_command("audit", "verify")
         assert verified.returncode == 0, verified.stderr
 
-    def entries(self, event: str) -> int:
-        like = f'%"event":"{event}"%'
-        found = self.row("select count(*) from audit_entries where cast(raw as text) like ?", like)
-        return int(found[0]) if found else 0
+    def entries(self, event: str) -> list[dict[str, Any]]:
+        """The facts of every audit entry of this name, oldest first."""
+        with self.edited() as db:
+            rows = db.execute("select raw from audit_entries order by number").fetchall()
+        found = [json.loads(raw) for (raw,) in rows]
+        return [entry["facts"] for entry in found if entry["event"] == event]
 
     def _escrow(self) -> dict[int, str]:
         """Every SO PIN of the holder's token, opened with the custodian's own HSM."""
@@ -300,6 +313,14 @@ def scene_in_a_directory() -> Iterator[Scene]:
             yield scene
         finally:
             scene.here.stop()
+
+
+def _proc(pid: str, name: str) -> str:
+    """What the kernel says of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
 
 
 def _time(seconds: float) -> str:
