@@ -49,12 +49,16 @@ def check(
 
     ``issuer``: the CA above it in a validated path. Raises ``CertificateRefused``.
     """
-    answers = [one for raw in evidence.responses if (one := _answer(raw, certificate, issuer))]
+    answers = [one for raw in evidence.responses if (one := answer(raw, certificate, issuer))]
     answered = evidence.responder or bool(answers)
     if not answered or any(one.issuer == issuer.subject for one in evidence.lists):
         _check_lists(certificate, issuer, evidence.lists, at)
     if answered:
-        _check_answers(answers, issuer, evidence.lists, at)
+        statuses = {one.certificate_status for one in in_force(answers, issuer, evidence.lists, at)}
+        if ocsp.OCSPCertStatus.REVOKED in statuses:
+            raise CertificateRefused(rule="revoked")
+        if statuses != {ocsp.OCSPCertStatus.GOOD}:
+            raise CertificateRefused(rule="ocsp-unknown")
 
 
 class _Dated(Protocol):
@@ -65,38 +69,36 @@ class _Dated(Protocol):
 # --- lists --------------------------------------------------------------------------------
 def is_signed(crl: Crl, issuer: x509.Certificate) -> bool:
     """Whether this CA signed this list, and may (RFC 5280 section 6.3.3 f, g)."""
-    usage = extension(issuer, x509.KeyUsage)
-    digest = crl.signature_hash_algorithm  # None: the key fixes it
-    return (
-        crl.issuer == issuer.subject
-        and (usage is None or usage.crl_sign)
-        and (digest is None or isinstance(digest, DIGESTS))
-        and crl.is_signature_valid(strict.public_key(issuer))
-    )
+    try:
+        usage = extension(issuer, x509.KeyUsage)
+        digest = crl.signature_hash_algorithm  # None: the key fixes it
+        return (
+            crl.issuer == issuer.subject
+            and (usage is None or usage.crl_sign)
+            and (digest is None or isinstance(digest, DIGESTS))
+            and crl.is_signature_valid(strict.public_key(issuer))
+        )
+    except Exception:  # noqa: BLE001 - a list that cannot be verified does not count
+        return False
 
 
 def _check_lists(
     certificate: x509.Certificate, issuer: x509.Certificate, lists: Sequence[Crl], at: datetime
 ) -> None:
-    counting = [one for one in lists if _covers(one, certificate) and _signed(one, issuer)]
+    counting = [one for one in lists if _covers(one, certificate) and is_signed(one, issuer)]
     started = [one for one in counting if one.last_update_utc <= at]
+    if all(extension(one, x509.DeltaCRLIndicator) for one in started):
+        raise CertificateRefused(rule="crl-missing")
     current = [one for one in started if _not_over(one, at)]
     deltas = [one for one in current if extension(one, x509.DeltaCRLIndicator)]
     complete = [one for one in current if one not in deltas]
     if not complete:
-        raise CertificateRefused(rule="crl-stale" if started else "crl-missing")
+        raise CertificateRefused(rule="crl-stale")
     if not any(_has_its_delta(one, certificate, deltas) for one in complete):
         raise CertificateRefused(rule="crl-missing", list="delta")
     serial = certificate.serial_number
     if any(one.get_revoked_certificate_by_serial_number(serial) for one in current):
         raise CertificateRefused(rule="revoked")
-
-
-def _signed(crl: Crl, issuer: x509.Certificate) -> bool:
-    try:
-        return is_signed(crl, issuer)
-    except Exception:  # noqa: BLE001 - a list that cannot be verified does not count
-        return False
 
 
 def _covers(crl: Crl, certificate: x509.Certificate) -> bool:
@@ -145,7 +147,7 @@ def _not_over(dated: _Dated, at: datetime) -> bool:
 
 
 # --- answers of a responder ---------------------------------------------------------------
-def _answer(
+def answer(
     raw: bytes, certificate: x509.Certificate, issuer: x509.Certificate
 ) -> ocsp.OCSPResponse | None:
     """The response, if it is about this certificate and nothing else (RFC 6960 section 4.1.1)."""
@@ -163,24 +165,24 @@ def _answer(
     return response if same and isinstance(naming, _NAMING) else None
 
 
-def _check_answers(
+def in_force(
     answers: Sequence[ocsp.OCSPResponse],
     issuer: x509.Certificate,
     lists: Sequence[Crl],
     at: datetime,
-) -> None:
+) -> list[ocsp.OCSPResponse]:
+    """Those of ``answers`` that count at ``at``, whatever they say; never none.
+
+    Raises ``CertificateRefused``: ``ocsp-missing``, ``ocsp-stale``.
+    """
     counting = [one for one in answers if _authentic(one, issuer, lists, at)]
     started = [one for one in counting if one.this_update_utc <= at]
     if not started:
         raise CertificateRefused(rule="ocsp-missing")
-    in_force = [one for one in started if _not_over(one, at)]
-    if not in_force:
+    found = [one for one in started if _not_over(one, at)]
+    if not found:
         raise CertificateRefused(rule="ocsp-stale")
-    statuses = {one.certificate_status for one in in_force}
-    if ocsp.OCSPCertStatus.REVOKED in statuses:
-        raise CertificateRefused(rule="revoked")
-    if statuses != {ocsp.OCSPCertStatus.GOOD}:
-        raise CertificateRefused(rule="ocsp-unknown")
+    return found
 
 
 def _authentic(

@@ -22,12 +22,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from reset.adapters.strict import extension
 from reset.errors import CertificateRefused
 
-ANCHOR_LIMIT = 16
+AUTHORITY_LIMIT = 16
 INTERMEDIATE_LIMIT = 4  # path building is factorial in CA certificates of one name
 CRL_LIMIT = 32
 FILE_LIMIT = 32 << 20  # bytes; a CRL of half a million entries
 RESPONSE_LIMIT = 65_536  # bytes
-RESPONSE_SUFFIX = ".ocsp"
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,13 @@ class Material:
     """What the files held when they were last read.
 
     The path builder gets bytes and parses them anew each time: asn1crypto's objects parse lazily,
-    and two threads must not share a half-parsed one. ``responders``: the CAs whose certificates
-    need an OCSP response, each as ``identity`` gives it.
+    and two threads must not share a half-parsed one. ``authorities``: all of them, parsed;
+    ``responders``: those whose certificates need an OCSP response, each as ``identity`` gives it.
     """
 
     anchors: tuple[bytes, ...]
     intermediates: tuple[bytes, ...]
+    authorities: tuple[x509.Certificate, ...]
     lists: tuple[x509.CertificateRevocationList, ...]
     responders: frozenset[bytes]
 
@@ -103,15 +103,22 @@ class TrustStore:
 
         Raises ``CertificateRefused(rule="trust-store")`` for a response that cannot be read.
         """
-        name = certificate.fingerprint(hashes.SHA256()).hex() + RESPONSE_SUFFIX
+        name = response_name(certificate)
         files = [path / name if path.is_dir() else path for path in self._responses]
         found = tuple(_read(path, RESPONSE_LIMIT) for path in files if path.exists())
         return Evidence(material.lists, found, identity(issuer) in material.responders)
 
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """The CAs alone, read now, in whatever state the other files are.
+
+        Raises ``CertificateRefused(rule="trust-store")``.
+        """
+        return (*read_authorities(self._anchors), *read_authorities(self._intermediates))
+
     def _read(self) -> Material:
         lists = _blocks(self._crls, "X509 CRL", revocation_list, CRL_LIMIT)
-        anchors = _blocks(self._anchors, "CERTIFICATE", _authority, ANCHOR_LIMIT)
-        intermediates = _blocks(self._intermediates, "CERTIFICATE", _authority, INTERMEDIATE_LIMIT)
+        anchors = read_authorities(self._anchors)
+        intermediates = read_authorities(self._intermediates)
         # a CA below another one is no root to the path builder, wherever it is configured
         roots = [ca for ca in anchors if ca.issuer == ca.subject]
         below = [*intermediates, *(ca for ca in anchors if ca not in roots)]
@@ -122,13 +129,22 @@ class TrustStore:
                 rule="trust-store", file="-", why="no self-signed anchor or no CRL"
             )
         known = {identity(ca) for ca in (*roots, *below)}
-        asked = _blocks(self._ocsp_issuers, "CERTIFICATE", _authority, ANCHOR_LIMIT)
-        responders = frozenset(identity(ca) for ca in asked)
+        responders = frozenset(identity(ca) for ca in read_authorities(self._ocsp_issuers))
         if not responders <= known:  # else a wrong file would quietly demand nothing
             raise CertificateRefused(
                 rule="trust-store", file="ocsp_issuers", why="no CA of the store"
             )
-        return Material(_ders(roots), _ders(below), lists, responders)
+        return Material(_ders(roots), _ders(below), (*roots, *below), lists, responders)
+
+
+def response_name(certificate: x509.Certificate) -> str:
+    """The name of the file with the response about a certificate, in a directory of them."""
+    return certificate.fingerprint(hashes.SHA256()).hex() + ".ocsp"
+
+
+def read_authorities(paths: Sequence[Path]) -> tuple[x509.Certificate, ...]:
+    """The CA certificates in these files. Raises ``CertificateRefused(rule="trust-store")``."""
+    return _blocks(paths, "CERTIFICATE", _authority, AUTHORITY_LIMIT)
 
 
 def identity(authority: x509.Certificate) -> bytes:
