@@ -7,7 +7,8 @@ Rules (S1.95, S5.1, T12; RFC 5280 section 6), each refused with its own word:
 2. ``malformed``: at most 16 KiB of DER, which an encoder would make again, no extension twice.
 3. ``key-size``: RSA of 2048 bits and more, P-256, P-384, P-521, or Ed25519 but for the eight
    keys by which anybody could sign.
-4. ``ca``, ``key-usage``, ``eku``: an end entity's certificate, issued for this use.
+4. ``ca``, ``key-usage``, ``eku``: an end entity's certificate, issued for this use, and by CAs
+   that are not limited to others.
 5. ``uid``: exactly one UID in the subject: the person.
 6. ``chain``, ``expired``, ``not-yet-valid``, ``policy``: a path to a configured anchor at the
    given time (``paths``).
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -124,7 +125,8 @@ class CertificateVerifier:
             if not holds(certificate, usage):
                 raise CertificateRefused(rule=rule)
         uid = _uid(certificate)
-        self._paths.validate(der, at)
+        if not _may_issue(self._paths.validate(der, at), usage):
+            raise CertificateRefused(rule="eku", certificate="ca")
         return Subject(
             uid=uid,
             subject=certificate.subject.rfc4514_string(),
@@ -150,6 +152,16 @@ def _key_usage(certificate: x509.Certificate, usage: Usage) -> bool:
 def _purpose(certificate: x509.Certificate, usage: Usage) -> bool:
     found = extension(certificate, x509.ExtendedKeyUsage)
     return found is not None and not usage.purposes.isdisjoint(found)
+
+
+def _may_issue(path: Sequence[x509.Certificate], usage: Usage) -> bool:
+    """Every CA below the anchor that names purposes shares one with the person's certificate."""
+    purposes = set(usage.purposes)
+    for certificate in path[1:]:
+        named = extension(certificate, x509.ExtendedKeyUsage)
+        if named is not None and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in named:
+            purposes &= set(named)
+    return bool(purposes)
 
 
 _USAGE_RULES: tuple[tuple[str, Callable[[x509.Certificate, Usage], bool]], ...] = (

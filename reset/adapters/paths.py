@@ -54,8 +54,8 @@ class PathValidator:
             user_initial_policy_set=frozenset({policy_oid or "any_policy"})
         )
 
-    def validate(self, der: bytes, at: datetime) -> None:
-        """There is a good path from the certificate ``der`` to an anchor at ``at`` (aware).
+    def validate(self, der: bytes, at: datetime) -> list[x509.Certificate]:
+        """A good path from an anchor to the certificate ``der`` at ``at`` (aware), both included.
 
         Raises ``CertificateRefused`` with the rule that is broken.
         """
@@ -67,6 +67,7 @@ class PathValidator:
             evidence = self._store.evidence(material, certificate, issuer)
             revocation.check(certificate, issuer, evidence, at)
         self._check_policy(chain[-1], path)
+        return chain
 
     def _path(self, der: bytes, material: Material, at: datetime) -> ValidationPath:
         try:
