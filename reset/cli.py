@@ -200,14 +200,20 @@ def _doctor(arguments: Arguments) -> None:
     print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
     for one in policy.acceptances:
         print(f"accepted {one.rule}: {one.who}, {one.on} to {one.until}")
-    standing = made.revocation.standing()
-    for one in standing:
-        ends = f"{one.until:%Y-%m-%d %H:%M} UTC" if one.until else "nothing counts"
-        print(f"{one.kind} of {one.issuer}: {ends}{' SOON' * made.revocation.ends_soon(one)}")
-    now = made.parts.clock.now()
-    over = [f"{one.kind} of {one.issuer}" for one in standing if not one.until or one.until < now]
+    _doctor_revocation(made)
+
+
+def _doctor_revocation(made: bootstrap.Service) -> None:
+    """Until when CRLs and OCSP responses count. Raises ``Unavailable`` when one counts no more."""
+    now, over = made.parts.clock.now(), []
+    for one in made.revocation.standing():
+        name = f"{one.kind} of {one.issuer}"
+        ends = f"until {one.until:%Y-%m-%d %H:%M} UTC" if one.until else "nothing counts"
+        print(f"{name}: {ends}{', soon' if made.revocation.ends_soon(one) else ''}")
+        if one.until is None or one.until < now:
+            over.append(name)
     if over:
-        raise Unavailable(part="revocation", why=" and ".join(over))
+        raise Unavailable(part="revocation", why="; ".join(over))
 
 
 def _version() -> str:
