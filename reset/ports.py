@@ -111,8 +111,8 @@ class RevocationFiles(Protocol):
     def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
         """Every configured one; responders are asked about these certificates (DER)."""
 
-    def refresh(self, source: RevocationSource, at: datetime) -> bool:
-        """Fetch from a source; True if something newer is on file now.
+    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+        """Fetch from a source; until when the newest that is on file now counts.
 
         Raises ``Unavailable`` when nothing comes, ``CertificateRefused`` when what comes does not
         count or is older; the file stays as it was.

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -77,7 +78,7 @@ class FetchedRevocation:
                 found.append(RevocationSource(trust.response_name(certificate), url, der))
         return found
 
-    def refresh(self, source: RevocationSource, at: datetime) -> bool:
+    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
         """As the port says."""
         if not source.certificate:
             return self._refresh_list(source, at)
@@ -95,24 +96,19 @@ class FetchedRevocation:
             return [RevocationStanding("trust-store", str(refused.data["file"]), None, None)]
         found: list[RevocationStanding] = []
         for ca in dict.fromkeys(material.authorities):
-            name, asked = ca.subject.rfc4514_string(), trust.identity(ca) in material.responders
             signed = [one for one in material.lists if revocation.is_signed(one, ca)]
-            deltas = [one for one in signed if _is_delta(one)]
-            complete = [one for one in signed if one not in deltas]
-            if complete or not asked:
-                dates = [(one.next_update_utc, one.last_update_utc) for one in complete]
-                found.append(_latest("crl", name, dates))
-            if deltas:
-                dates = [(one.next_update_utc, one.last_update_utc) for one in deltas]
-                found.append(_latest("delta-crl", name, dates))
-        answers = [
+            if not all(_is_delta(one) for one in signed) or not _asked(ca, material):
+                complete = [one for one in signed if not _is_delta(one)]
+                found += _listed("crl", ca, complete) or [_nothing("crl", ca)]
+            found += _listed("delta-crl", ca, [one for one in signed if _is_delta(one)])
+        found += [
             self._answered(material, certificate, issuer, at)
             for certificate, issuer in _issued(material, certificates)
-            if trust.identity(issuer) in material.responders
+            if _asked(issuer, material)
         ]
-        return [*found, *_soonest(answers)]
+        return _soonest(found)
 
-    def _refresh_list(self, source: RevocationSource, at: datetime) -> bool:
+    def _refresh_list(self, source: RevocationSource, at: datetime) -> datetime:
         new = _parsed(fetch(source.url, limit=trust.FILE_LIMIT, proxy=self._proxy))
         if new is None:
             raise CertificateRefused(rule="malformed", source=source.name)
@@ -124,12 +120,11 @@ class FetchedRevocation:
         old = _parsed(path.read_bytes()) if path.exists() else None
         if old is not None and (old.issuer, _is_delta(old)) != (new.issuer, _is_delta(new)):
             raise CertificateRefused(rule="crl-other", source=source.name)
-        if old == new:
-            return False
-        if old is not None and not _is_newer(new, old):
+        if old is not None and old != new and not _is_newer(new, old):
             raise CertificateRefused(rule="crl-older", source=source.name)
-        _replace(path, new.public_bytes(Encoding.DER))
-        return True
+        if old != new:
+            _replace(path, new.public_bytes(Encoding.DER))
+        return new.next_update_utc
 
     def _refresh_answer(
         self,
@@ -138,7 +133,7 @@ class FetchedRevocation:
         issuer: x509.Certificate,
         material: Material,
         at: datetime,
-    ) -> bool:
+    ) -> datetime:
         assert self._directory
         # every responder knows SHA-1, which only names the issuer here (RFC 5019 section 2.1.1)
         naming = hashes.SHA1()  # noqa: S303
@@ -146,25 +141,30 @@ class FetchedRevocation:
         body, limit = asked.public_bytes(Encoding.DER), trust.RESPONSE_LIMIT
         raw = fetch(source.url, limit=limit, proxy=self._proxy, body=body)
         path = self._directory / source.name
-        new = _counting([raw], certificate, issuer, material, at)
+        [new] = newest = _counting([raw], certificate, issuer, material, at)
         with contextlib.suppress(CertificateRefused, OSError):
-            kept = _counting([path.read_bytes()], certificate, issuer, material, at)
-            if new[0].this_update_utc < kept[0].this_update_utc:
-                return False  # a responder with several copies, or an answer played again
-        _replace(path, raw)
-        return True
+            newest = [*newest, *_counting([path.read_bytes()], certificate, issuer, material, at)]
+        kept = max(newest, key=lambda one: one.this_update_utc)  # the new one of two alike
+        if kept is new:  # else a responder with several copies, or an answer played again
+            _replace(path, raw)
+        assert kept.next_update_utc  # else it would not count
+        return kept.next_update_utc
 
     def _answered(
         self, material: Material, certificate: x509.Certificate, issuer: x509.Certificate,
         at: datetime,
     ) -> RevocationStanding:  # fmt: skip
-        name = issuer.subject.rfc4514_string()
         try:
             files = self._store.evidence(material, certificate, issuer).responses
             counting = _counting(files, certificate, issuer, material, at)
         except CertificateRefused:
-            return RevocationStanding("ocsp", name, None, None)
-        return _latest("ocsp", name, [(o.next_update_utc, o.this_update_utc) for o in counting])
+            return _nothing("ocsp", issuer)
+        return _latest("ocsp", issuer, [(o.next_update_utc, o.this_update_utc) for o in counting])
+
+
+def _asked(ca: x509.Certificate, material: Material) -> bool:
+    """Whether a responder is asked about certificates of this CA."""
+    return trust.identity(ca) in material.responders
 
 
 def _issued(
@@ -220,24 +220,37 @@ def _is_newer(new: Crl, old: Crl) -> bool:
     return new.last_update_utc > old.last_update_utc
 
 
+def _listed(kind: str, ca: x509.Certificate, lists: Iterable[Crl]) -> list[RevocationStanding]:
+    """One row for each scope: the newest list of one does not stand in for another's."""
+    dates = defaultdict(list)
+    for one in lists:
+        scope = extension(one, x509.IssuingDistributionPoint)
+        dates[scope].append((one.next_update_utc, one.last_update_utc))
+    return [_latest(kind, ca, found) for found in dates.values()]
+
+
 def _latest(
-    kind: str, name: str, dates: Iterable[tuple[datetime | None, datetime]]
+    kind: str, ca: x509.Certificate, dates: Iterable[tuple[datetime | None, datetime]]
 ) -> RevocationStanding:
     """By the one that ends last; one without an end never counts."""
     ends = [(until, since) for until, since in dates if until is not None]
     if not ends:
-        return RevocationStanding(kind, name, None, None)
+        return _nothing(kind, ca)
     until, since = max(ends)
-    return RevocationStanding(kind, name, since, until)
+    return RevocationStanding(kind, ca.subject.rfc4514_string(), since, until)
 
 
-def _soonest(answers: Iterable[RevocationStanding]) -> list[RevocationStanding]:
-    """For each CA the one that ends first; one that is missing comes before all."""
-    found: dict[str, RevocationStanding] = {}
-    for one in answers:
-        known = found.setdefault(one.issuer, one)
+def _nothing(kind: str, ca: x509.Certificate) -> RevocationStanding:
+    return RevocationStanding(kind, ca.subject.rfc4514_string(), None, None)
+
+
+def _soonest(rows: Iterable[RevocationStanding]) -> list[RevocationStanding]:
+    """For each kind and CA the row that ends first; one without an end comes before all."""
+    found: dict[tuple[str, str], RevocationStanding] = {}
+    for one in rows:
+        known = found.setdefault((one.kind, one.issuer), one)
         if known.until is not None and (one.until is None or one.until < known.until):
-            found[one.issuer] = one
+            found[one.kind, one.issuer] = one
     return list(found.values())
 
 

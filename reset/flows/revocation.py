@@ -2,9 +2,9 @@
 
 Rules:
 
-1. Each source is asked when the worker starts and then every ``every``; one that fails, again
-   after five minutes. A responder or server that does not answer is left alone until then, so one
-   that is down does not hold up the others.
+1. Each source is asked when the worker starts and then every ``every``, or after half of what is
+   left of what it gave, if that is sooner; one that fails, again after five minutes. A responder
+   or server that does not answer is left alone until then, so that it does not hold up the others.
 2. What a verifier may use is not decided here: it reads the files and checks them itself.
 3. Someone is told while there is still time: when less than ``notice`` is left, or less than a
    quarter of what lives for a shorter time.
@@ -39,13 +39,10 @@ class RevocationKeeping:
         self._told: dict[tuple[str, str], datetime] = {}
 
     def run_once(self) -> int:
-        """Ask every source that is due; how many brought something newer.
-
-        Raises ``CertificateRefused`` when the trust store cannot be read.
-        """
-        brought = sum(self._ask(one) for one in self._files.sources(self._certificates()))
+        """Ask every source that is due; how many gave something that counts."""
+        gave = sum(self._ask(one) for one in self._files.sources(self._certificates()))
         self._tell()
-        return brought
+        return gave
 
     def ask_about(self, certificate: bytes) -> None:
         """Ask the responder about a certificate (DER) that is not registered yet, if it has one.
@@ -76,7 +73,7 @@ class RevocationKeeping:
         if any(now < self._due.get(key, now) for key in (source.name, source.url)):
             return False
         try:
-            brought = self._files.refresh(source, now)
+            until = self._files.refresh(source, now)
         except Unavailable as error:
             _log.warning("revocation: nothing from %s for %s: %s", source.url, source.name, error)
             self._due[source.url] = now + RETRY
@@ -85,8 +82,8 @@ class RevocationKeeping:
             _log.warning("revocation: not taken from %s: %s", source.url, error)
             self._due[source.name] = now + RETRY
             return False
-        self._due[source.name] = now + self._every
-        return brought
+        self._due[source.name] = now + max(RETRY, min(self._every, (until - now) / 2))
+        return True
 
     def _tell(self) -> None:
         now = self._parts.clock.now()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
@@ -21,9 +23,9 @@ from reset.adapters.revocation_files import FetchedRevocation
 from reset.adapters.trust import TrustStore, response_name
 from reset.errors import CertificateRefused, ResetError, Unavailable
 from reset.ports import RevocationSource
-from tests.adapters.test_revocation import FRESHEST, Listing
+from tests.adapters.test_revocation import FRESHEST, Listing, scope
 from tests.institution.answering import Answer, delegate
-from tests.institution.authority import SLACK, Authority, Profile, software_key, utc_now
+from tests.institution.authority import SLACK, Authority, Profile, key_pem, software_key, utc_now
 from tests.institution.publishing import Publisher, content, publishing, status
 
 DAY = timedelta(days=1)
@@ -64,14 +66,17 @@ class Desk:
         if raw is not None:
             self.publisher.pages["/issuing.crl"] = content(raw)
         source = self.files.sources([])[0]
-        return said(self.files, source)
+        return said(self.files, source, self.file)
 
 
-def said(files: FetchedRevocation, source: RevocationSource) -> str:
+def said(files: FetchedRevocation, source: RevocationSource, file: Path) -> str:
+    before = file.read_bytes() if file.exists() else None
     try:
-        return "new" if files.refresh(source, utc_now()) else "same"
+        until = files.refresh(source, utc_now())
     except CertificateRefused as refused:
         return str(refused.data["rule"])
+    assert until > utc_now()
+    return "same" if file.read_bytes() == before else "new"
 
 
 @pytest.fixture
@@ -160,7 +165,7 @@ def test_a_damaged_file_is_mended(desk: Desk) -> None:
         )
         damage()
         desk.publisher.pages["/issuing.crl"] = content(good)
-        assert said(files, files.sources([])[0]) == "new"
+        assert said(files, files.sources([])[0], desk.file) == "new"
         assert desk.file.read_bytes() == good
 
 
@@ -280,7 +285,7 @@ class Responder:
         raw = answer if isinstance(answer, bytes) else answer.about(self.authority, self.der)
         self.publisher.pages["/ocsp"] = content(raw)
         [source] = [one for one in self.files.sources([self.der]) if one.certificate]
-        return said(self.files, source)
+        return said(self.files, source, self.file)
 
     def verdict(self) -> str:
         try:
@@ -391,6 +396,17 @@ def test_standing_of_lists(desk: Desk) -> None:
     assert rows(desk.files, []) == {"trust-store fetched.crl": "-"}
 
 
+def test_standing_of_lists_with_scopes(desk: Desk) -> None:
+    """The one for people's certificates does not stand in for the one for CAs', nor one for all."""
+    people = Listing(ends=2 * DAY, extra=[scope(only_contains_user_certs=True)])
+    raw = [
+        listing(desk, one) for one in (people, Listing(number=9), Listing(number=11, ends=3 * DAY))
+    ]
+    forms = [x509.load_der_x509_crl(one).public_bytes(Encoding.PEM) for one in raw]
+    desk.file.write_bytes(b"".join(forms))
+    assert rows(desk.files, [])["crl Issuing CA"] == "2"
+
+
 def test_standing_of_answers(responder: Responder) -> None:
     """The one that ends first speaks for its CA; one that is missing before all."""
     second = person(responder.authority)
@@ -410,3 +426,51 @@ def test_a_broken_store_is_said_and_not_mended_over(desk: Desk) -> None:
     desk.publisher.pages["/issuing.crl"] = content(listing(desk, Listing(number=11)))
     with pytest.raises(ResetError):
         desk.files.refresh(desk.files.sources([])[0], utc_now())
+
+
+# --- a responder by others ------------------------------------------------------------
+@contextmanager
+def openssl_responder(authority: Authority, index: Path, signer: Path, key: Path) -> Iterator[str]:
+    """OpenSSL's responder, with answers for a day: its address."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    command = ["openssl", "ocsp", "-index", index, "-CA", authority.intermediates_pem]
+    command += ["-rsigner", signer, "-rkey", key, "-port", str(port), "-ndays", "1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr
+        for line in process.stderr:
+            if "waiting for OCSP client connections" in line:
+                break
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_openssls_responder(responder: Responder, tmp_path: Path) -> None:
+    """Good, revoked, and a certificate that it does not know; signed by a responder of the CA's."""
+    authority = responder.authority
+    signer, key = tmp_path / "signer.pem", tmp_path / "signer-key.pem"
+    made = delegate(authority)
+    signer.write_bytes(made.certificate.public_bytes(Encoding.PEM))
+    key.write_bytes(key_pem(made.key))
+    number = f"{x509.load_der_x509_certificate(responder.der).serial_number:X}"
+    number = number.zfill(len(number) + len(number) % 2)
+    lines = {
+        "good": f"V\t351231235959Z\t\t{number}\tunknown\t/CN=A\n",
+        "revoked": f"R\t351231235959Z\t260101000000Z,keyCompromise\t{number}\tunknown\t/CN=A\n",
+        "ocsp-unknown": "",
+    }
+    for rule, line in lines.items():
+        index = tmp_path / f"index-{rule}"
+        index.write_text(line)
+        responder.file.unlink(missing_ok=True)
+        with openssl_responder(authority, index, signer, key) as url:
+            urls = {authority.intermediates_pem: url}
+            files = FetchedRevocation(responder.store, {}, urls, responder.directory)
+            [source] = files.sources([responder.der])
+            assert said(files, source, responder.file) == "new"
+        assert responder.verdict() == rule

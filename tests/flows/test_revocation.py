@@ -28,17 +28,17 @@ class Files:
         self.asked: list[str] = []
         self.about: Sequence[bytes] = ()
         self.rows: list[RevocationStanding] = []
-        self.new = False
+        self.left = 10 * DAY
 
     def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
         self.about = certificates
         return [LIST, OTHER, FIRST, SECOND]
 
-    def refresh(self, source: RevocationSource, at: datetime) -> bool:
+    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
         self.asked.append(source.name)
         if source.name in self.fails:
             raise self.fails[source.name]
-        return self.new
+        return at + self.left
 
     def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
         return self.rows
@@ -65,13 +65,29 @@ ALL = [LIST.name, OTHER.name, FIRST.name, SECOND.name]
 def test_each_source_is_asked_at_once_and_then_every_hour(
     world: World, files: Files, keeping: RevocationKeeping
 ) -> None:
-    files.new = True
     assert (keeping.run_once(), files.taken()) == (4, ALL)
     world.clock.move(HOUR - timedelta(seconds=1))
     assert (keeping.run_once(), files.taken()) == (0, [])
     world.clock.move(timedelta(seconds=1))
-    files.new = False
-    assert (keeping.run_once(), files.taken()) == (0, ALL)
+    assert (keeping.run_once(), files.taken()) == (4, ALL)
+
+
+@pytest.mark.parametrize(
+    ("left", "next_one"),
+    [(3 * HOUR, HOUR), (HOUR, HOUR / 2), (RETRY, RETRY), (-HOUR, RETRY)],
+)
+def test_what_ends_sooner_is_asked_sooner(
+    world: World, files: Files, keeping: RevocationKeeping, left: timedelta, next_one: timedelta
+) -> None:
+    files.left = left
+    keeping.run_once()
+    files.taken()
+    world.clock.move(next_one - timedelta(seconds=1))
+    keeping.run_once()
+    assert files.taken() == []
+    world.clock.move(timedelta(seconds=1))
+    keeping.run_once()
+    assert files.taken() == ALL
 
 
 def test_what_is_refused_is_asked_again_soon_and_holds_nobody_up(

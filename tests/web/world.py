@@ -198,8 +198,8 @@ class Shelf:
     def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
         return []
 
-    def refresh(self, source: RevocationSource, at: datetime) -> bool:
-        return False
+    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+        return at
 
     def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
         since, until = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
