@@ -64,7 +64,8 @@ class TrustStore:
     Parameters: ``anchors``, ``crls``, ``intermediates`` and ``ocsp_issuers``, files of PEM blocks
     or one DER each; anchors and CRLs are never empty; at most 4 intermediates in all.
     ``ocsp_issuers`` are CAs of the store whose certificates need an OCSP response. ``responses``:
-    files of one DER response, or directories of them, each named by its certificate's fingerprint.
+    files of one DER response, or directories of those about certificates of ``ocsp_issuers``, each
+    named by its certificate's fingerprint.
     Raises ``CertificateRefused(rule="trust-store")`` with ``file`` and ``why`` (T12).
     """
 
@@ -103,10 +104,16 @@ class TrustStore:
 
         Raises ``CertificateRefused(rule="trust-store")`` for a response that cannot be read.
         """
+        asked = identity(issuer) in material.responders
         name = response_name(certificate)
-        files = [path / name if path.is_dir() else path for path in self._responses]
+        # where no responder is asked for, none stands in for a CRL: only a file that is named does
+        files = [
+            path / name if path.is_dir() else path
+            for path in self._responses
+            if asked or not path.is_dir()
+        ]
         found = tuple(_read(path, RESPONSE_LIMIT) for path in files if path.exists())
-        return Evidence(material.lists, found, identity(issuer) in material.responders)
+        return Evidence(material.lists, found, asked)
 
     def authorities(self) -> tuple[x509.Certificate, ...]:
         """The CAs alone, read now, in whatever state the other files are.

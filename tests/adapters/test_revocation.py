@@ -330,6 +330,17 @@ def test_an_answer_for_a_ca_that_needs_none_counts_too(authority: Authority) -> 
     assert verdict(store, other) == "crl-missing"
 
 
+def test_no_answer_in_the_directory_stands_in_for_a_list(scene: Scene) -> None:
+    """Whoever writes there cannot choose which of the two is asked for."""
+    (scene.directory / scene.name).write_bytes(Answer().about(scene.authority, scene.der))
+    ca = scene.authority
+    for crls, rule in ((scene.crls, "crl-missing"), (ca.crl_files, "good")):
+        store = TrustStore(
+            [ca.anchors_pem], crls, [ca.intermediates_pem], responses=[scene.directory]
+        )
+        assert verdict(store, scene.der) == rule
+
+
 def test_of_another_authority_with_the_same_names(scene: Scene, tmp_path: Path) -> None:
     other = Authority.create(tmp_path / "other")
     forged = Signer(other.certificate(), other._key(ISSUING), enclosed=False)
