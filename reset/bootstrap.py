@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
@@ -15,6 +16,7 @@ from reset.adapters.custodian_client import CustodianClient
 from reset.adapters.directory_local import LocalDirectory
 from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
 from reset.adapters.mail_smtp import SmtpMailer
+from reset.adapters.revocation_files import FetchedRevocation
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemClock, SystemRandom
 from reset.adapters.trust import TrustStore
@@ -34,6 +36,7 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
+from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
@@ -50,11 +53,19 @@ class Service:
     escrow: EscrowKeeping
     importing: Importing
     checkpointing: Checkpointing
+    revocation: RevocationKeeping
 
 
 def trust_store(trust: Trust) -> TrustStore:
     """The certificates and CRLs that the settings name. Raises ``CertificateRefused``."""
-    return TrustStore(trust.anchors, trust.crls, trust.intermediates)
+    responses = (trust.ocsp_responses,) if trust.ocsp_responses else ()
+    return TrustStore(
+        trust.anchors,
+        trust.crls,
+        trust.intermediates,
+        ocsp_issuers=trust.ocsp_issuers,
+        responses=responses,
+    )
 
 
 def service(settings: Settings) -> Service:
@@ -84,16 +95,36 @@ def service(settings: Settings) -> Service:
         mail_domains=frozenset(settings.mail_domains),
         log_number=settings.log_number,
     )
-    flows = _flows(parts, settings)
+    revocation = _revocation(parts, settings, trusted)
+    flows = _flows(parts, settings, revocation)
     return Service(
         settings=settings,
         parts=parts,
         flows=flows,
         upkeep=Upkeep(parts, flows.custody),
         escrow=EscrowKeeping(parts),
-        importing=Importing(parts, directory.hash_password, lambda name: Path(name).read_bytes()),
+        importing=Importing(
+            parts,
+            directory.hash_password,
+            lambda name: Path(name).read_bytes(),
+            revocation.ask_about,
+        ),
         checkpointing=Checkpointing(parts),
+        revocation=revocation,
     )
+
+
+def _revocation(parts: Parts, settings: Settings, trusted: TrustStore) -> RevocationKeeping:
+    fetch = settings.fetch
+    files = FetchedRevocation(
+        trusted,
+        {one.file: one.url for one in fetch.crls},
+        {one.issuer: one.url for one in fetch.responders},
+        settings.trust.ocsp_responses,
+        proxy=fetch.proxy,
+    )
+    every, notice = timedelta(minutes=fetch.minutes), timedelta(hours=fetch.warn_hours)
+    return RevocationKeeping(parts, files, every=every, notice=notice)
 
 
 def _mailer(settings: Settings) -> SmtpMailer:
@@ -109,7 +140,7 @@ def _mailer(settings: Settings) -> SmtpMailer:
     )
 
 
-def _flows(parts: Parts, settings: Settings) -> Flows:
+def _flows(parts: Parts, settings: Settings, revocation: RevocationKeeping) -> Flows:
     recover, approve = Recover(parts), Approve(parts)
     return Flows(
         login=Login(parts),
@@ -121,6 +152,7 @@ def _flows(parts: Parts, settings: Settings) -> Flows:
         custody=Custody(parts, approve),
         operate=Operate(parts),
         auditing=Auditing(parts),
+        revocation=revocation,
         health=lambda: _health(parts, settings),
     )
 

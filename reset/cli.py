@@ -16,13 +16,13 @@ from importlib import metadata
 from pathlib import Path
 
 from reset import bootstrap, cli_audit, config, serving
-from reset.adapters.certificates import CertificateVerifier
-from reset.adapters.signatures_cms import CmsVerifier
+from reset.adapters.certificates import CLIENT_LOGIN, CertificateVerifier
+from reset.adapters.signatures_cms import APPROVAL, CmsVerifier
 from reset.adapters.trust import TrustStore
 from reset.cli_audit import read, service
 from reset.core.tokens import tidy_serial
 from reset.db import migrate
-from reset.errors import BadInput, ResetError, SettingsRefused
+from reset.errors import BadInput, ResetError, SettingsRefused, Unavailable
 from reset.flows.csv_rows import family_in
 
 Arguments = argparse.Namespace
@@ -37,7 +37,9 @@ FILES = (
     ("--anchors", True, "root certificates"),
     ("--intermediates", False, "certificates of issuing CAs"),
     ("--crl", True, "a CRL; one of each CA in the path is needed"),
+    ("--ocsp", False, "an OCSP response; its certificate then needs no CRL"),
 )
+USAGES = {"client": CLIENT_LOGIN, "approval": APPROVAL}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -163,13 +165,16 @@ def _escrow_restore(arguments: Arguments) -> None:
         print(f"{serial}: its last operation is open: the next reset may need the office")
 
 
-def _verifying(arguments: Arguments, extra: tuple[Path, ...] = ()) -> TrustStore:
-    return TrustStore(arguments.anchors, arguments.crl, (*arguments.intermediates, *extra))
+def _verifying(arguments: Arguments) -> TrustStore:
+    return TrustStore(
+        arguments.anchors, arguments.crl, arguments.intermediates, responses=arguments.ocsp
+    )
 
 
 def _verify_certificate(arguments: Arguments) -> None:
     verifier = CertificateVerifier(_verifying(arguments))
-    subject = verifier.verify_client(_der(arguments.file), arguments.at)
+    usage = USAGES[arguments.usage]
+    subject = verifier.verify(_der(arguments.file), arguments.at, usage)
     at = f"{arguments.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     print(f"good at {at}: UID {subject.uid}, {subject.subject}")
 
@@ -205,6 +210,20 @@ def _doctor(arguments: Arguments) -> None:
         print(f"accepted {one.rule}: {one.who}, {one.on} to {one.until}")
     if problems := made.importing.unmet():
         raise SettingsRefused(problems=problems)
+    _doctor_revocation(made)
+
+
+def _doctor_revocation(made: bootstrap.Service) -> None:
+    """Until when CRLs and OCSP responses count. Raises ``Unavailable`` when one counts no more."""
+    now, over = made.parts.clock.now(), []
+    for one in made.revocation.standing():
+        name = f"{one.kind} of {one.issuer}"
+        ends = f"until {one.until:%Y-%m-%d %H:%M} UTC" if one.until else "nothing counts"
+        print(f"{name}: {ends}{', soon' if made.revocation.ends_soon(one) else ''}")
+        if one.until is None or one.until < now:
+            over.append(name)
+    if over:
+        raise Unavailable(part="revocation", why="; ".join(over))
 
 
 def _version() -> str:
@@ -302,6 +321,10 @@ def _add_verifying(add: Callable[..., argparse.ArgumentParser]) -> None:
         if name == "verify-approval":
             verify.add_argument(
                 "--statement", type=Path, required=True, help="the file that was signed"
+            )
+        else:
+            verify.add_argument(
+                "--usage", choices=tuple(USAGES), default="client", help="what it is used for"
             )
         what = "the certificate" if name == "verify-certificate" else "the signature"
         verify.add_argument("file", type=Path, help=f"{what}, PEM or DER")

@@ -58,6 +58,7 @@ OurFile = Annotated[OurPath, AfterValidator(_existing)]
 SiteUrl = Annotated[str, AfterValidator(_no_slash)]
 Address = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
+SourceUrl = Annotated[str, Field(pattern=r"^https?://[^\s@#/]+(/[^\s@#]*)?$")]
 
 
 class _Part(BaseModel):
@@ -76,12 +77,47 @@ class Listen(_Part):
 
 
 class Trust(_Part):
-    """What certificates of people are checked against (PEM or DER files)."""
+    """What certificates of people are checked against (PEM or DER files).
+
+    ``ocsp_issuers``: CAs whose certificates need an OCSP response in ``ocsp_responses``.
+    """
 
     anchors: tuple[OurFile, ...] = Field(min_length=1)
     intermediates: tuple[OurFile, ...] = ()
     crls: tuple[OurFile, ...] = Field(min_length=1)
+    ocsp_issuers: tuple[OurFile, ...] = ()
+    ocsp_responses: OurFile | None = None
     policy_oid: str = ""
+
+    @model_validator(mode="after")
+    def _responses_somewhere(self) -> Self:
+        if bool(self.ocsp_issuers) != bool(self.ocsp_responses):
+            raise ValueError("ocsp_issuers and ocsp_responses belong together")
+        return self
+
+
+class FetchedCrl(_Part):
+    """One of the trust table's ``crls``, and where the worker gets it."""
+
+    file: OurFile
+    url: SourceUrl
+
+
+class Responder(_Part):
+    """One of the trust table's ``ocsp_issuers``, and its OCSP responder."""
+
+    issuer: OurFile
+    url: SourceUrl
+
+
+class Fetch(_Part):
+    """What the worker fetches, how often, and when it warns."""
+
+    crls: tuple[FetchedCrl, ...] = ()
+    responders: tuple[Responder, ...] = ()
+    minutes: int = Field(default=60, ge=5, le=1440)
+    warn_hours: int = Field(default=24, ge=1, le=720)
+    proxy: Annotated[str, Field(pattern=r"^(http://[^\s@/:]+:\d{1,5})?$")] = ""
 
 
 class Mail(_Part):
@@ -192,8 +228,17 @@ class Settings(_Part):
     mail_domains: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = ()
     listen: Listen | None = None
     trust: Trust
+    fetch: Fetch = Fetch()
     mail: Mail
     policy: PolicySettings = PolicySettings()
+
+    @model_validator(mode="after")
+    def _fetches_what_is_read(self) -> Self:
+        if not {one.file for one in self.fetch.crls} <= set(self.trust.crls):
+            raise ValueError("fetch.crls: each file must be one of trust.crls")
+        if not {one.issuer for one in self.fetch.responders} <= set(self.trust.ocsp_issuers):
+            raise ValueError("fetch.responders: each issuer must be one of trust.ocsp_issuers")
+        return self
 
     @model_validator(mode="after")
     def _two_sites(self) -> Self:

@@ -80,6 +80,49 @@ class SignatureVerifier(Protocol):
 
 
 @dataclass(frozen=True)
+class RevocationSource:
+    """Where something newer is asked for: one CRL, or a responder about one certificate.
+
+    ``name``: the CRL's file, or the certificate's fingerprint; ``certificate``: DER, or empty.
+    """
+
+    name: str
+    url: str
+    certificate: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class RevocationStanding:
+    """How long the word of a CA about revocation still counts.
+
+    ``kind``: ``crl``, ``delta-crl``, ``ocsp`` (its response that ends first), or ``trust-store``
+    when nothing can be read; ``since`` and ``until``: None when there is nothing that counts.
+    """
+
+    kind: str
+    issuer: str
+    since: datetime | None
+    until: datetime | None
+
+
+class RevocationFiles(Protocol):
+    """The files of CRLs and OCSP responses that verifiers read."""
+
+    def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
+        """Every configured one; responders are asked about these certificates (DER)."""
+
+    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+        """Fetch from a source; until when the newest that is on file now counts.
+
+        Raises ``Unavailable`` when nothing comes, ``CertificateRefused`` when what comes does not
+        count or is older; the file stays as it was.
+        """
+
+    def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
+        """How long what is on file counts, for each CA."""
+
+
+@dataclass(frozen=True)
 class ReleaseOrder:
     """What the custodian needs to release an SO PIN; it checks all of it again.
 

@@ -13,6 +13,7 @@ import subprocess  # starts our own program only
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from reset import bootstrap
@@ -23,6 +24,7 @@ from reset.web import listeners
 _log = logging.getLogger("reset.serving")
 _PR_SET_PDEATHSIG = 1
 PAUSE = 1.0  # seconds between two looks at the children
+FETCH_PAUSE = 30.0  # seconds between two looks at what is to be fetched
 
 
 def _die_with_parent() -> None:
@@ -142,21 +144,35 @@ def _listen(service: Service) -> list[listeners.Listener]:
 
 
 def work(service: Service) -> None:
-    """Be the worker until SIGTERM: accepted deviations, mail, expiry, leftovers, checkpoints.
+    """Be the worker until SIGTERM: accepted deviations, mail, expiry, leftovers, checkpoints; and
+    newer CRLs and OCSP responses.
 
-    A failing round is tried again.
+    A failing round is tried again. What is fetched has a thread of its own: mail never waits for
+    somebody else's server.
     """
     stop, recorded = threading.Event(), False
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+
+    def once() -> int:
+        nonlocal recorded
+        if not recorded:
+            service.flows.auditing.record_acceptances()
+            recorded = True
+        return service.upkeep.run_once() + service.checkpointing.run_once()
+
+    fetching = (service.revocation.run_once, stop, FETCH_PAUSE)
+    threading.Thread(target=_rounds, args=fetching, name="revocation", daemon=True).start()
+    _rounds(once, stop, PAUSE)
+
+
+def _rounds(once: Callable[[], int], stop: threading.Event, pause: float) -> None:
+    """Again and again; at once if something was done, else after ``pause`` seconds."""
     while not stop.is_set():
         started = time.monotonic()
         try:
-            if not recorded:
-                service.flows.auditing.record_acceptances()
-                recorded = True
-            done = service.upkeep.run_once() + service.checkpointing.run_once()
+            done = once()
         except Exception:  # noqa: BLE001 - the edge of the worker: it must outlive any bad row
             _log.exception("a round of the worker failed")
             done = 0
-        stop.wait(0.0 if done else max(0.2, PAUSE - (time.monotonic() - started)))
+        stop.wait(0.0 if done else max(0.2, pause - (time.monotonic() - started)))

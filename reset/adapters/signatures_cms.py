@@ -47,7 +47,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkcs11_driver.wire import STATEMENT_OID
-from reset.adapters import certificates, trust
+from reset.adapters import strict
 from reset.adapters.certificates import CertificateVerifier, Usage
 from reset.adapters.trust import TrustStore
 from reset.core.identities import Subject
@@ -193,12 +193,12 @@ class _Message:
     def candidates(self) -> list[x509.Certificate]:
         """The certificates in the bag that the signer's identifier names."""
         sid = self.signer["sid"].dump()
-        bag = [certificates.parse(choice.dump()) for choice in self.signed["certificates"]]
+        bag = [strict.parse(choice.dump()) for choice in self.signed["certificates"]]
         return [one for one in bag if sid in _identifiers_of(one)]
 
     @cached_property
-    def key(self) -> certificates.PublicKey:
-        return certificates.public_key(self.candidates[0])
+    def key(self) -> strict.PublicKey:
+        return strict.public_key(self.candidates[0])
 
     def attribute(self, oid: str) -> bytes | None:
         """The single value of a signed attribute, DER."""
@@ -212,7 +212,7 @@ def _identifiers_of(certificate: x509.Certificate) -> set[bytes]:
     """Both forms of SignerIdentifier for a certificate (RFC 5652 section 5.3), DER."""
     serial = core.Integer(certificate.serial_number).dump()
     found = {parser.emit(0, 1, 16, certificate.issuer.public_bytes() + serial)}
-    key_id = trust.extension(certificate, x509.SubjectKeyIdentifier)
+    key_id = strict.extension(certificate, x509.SubjectKeyIdentifier)
     return found | ({parser.emit(2, 0, 0, key_id.digest)} if key_id else set())
 
 
@@ -250,7 +250,7 @@ _SIGNATURE_IDENTIFIERS: dict[str, dict[str, frozenset[bytes]]] = {  # by key, th
 _DIGEST_NAMES = {der: name for name, ders in _DIGEST_IDENTIFIERS.items() for der in ders}
 
 
-def _key_name(key: certificates.PublicKey) -> str:
+def _key_name(key: strict.PublicKey) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return "rsa"
     return key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else "ed25519"
@@ -328,7 +328,7 @@ def _signature(message: _Message) -> bool:
     attributes = b"\x31" + message.signer["signed_attributes"].dump()[1:]
     value = message.signer["signature"].native
     try:
-        certificates.check_signature(message.key, value, attributes, _DIGESTS[message.digest])
+        strict.check_signature(message.key, value, attributes, _DIGESTS[message.digest])
     except InvalidSignature:
         return False
     return True

@@ -19,14 +19,20 @@ TOKENS = ("serial", "holder", "label", "family", "certificate", "key_id", "so_pi
 
 
 class Importing:
-    """``hash_password``: of the local directory; ``read_file``: bytes of a certificate file."""
+    """``hash_password``: of the local directory; ``read_file``: bytes of a certificate file;
+    ``ask_about``: gets the OCSP response for a certificate that needs one."""
 
     def __init__(
-        self, parts: Parts, hash_password: Callable[[str], str], read_file: Callable[[str], bytes]
+        self,
+        parts: Parts,
+        hash_password: Callable[[str], str],
+        read_file: Callable[[str], bytes],
+        ask_about: Callable[[bytes], None],
     ) -> None:
         self._parts = parts
         self._hash = hash_password
         self._read = read_file
+        self._ask_about = ask_about
 
     def people(self, lines: Iterable[str]) -> int:
         """Import people for the local directory; ``password`` is hashed at once.
@@ -55,7 +61,8 @@ class Importing:
         ``family``: a name of ``pkcs11_driver.families``; ``certificate``: path of a DER or PEM
         file; ``so_pin``: base64 of the SO PIN or PUK sealed to the custodian's import key for this
         serial and family, so no clear list ever stands on the server (S1.8, S1.9).
-        Raises ``BadInput``, ``CertificateRefused``, ``ReleaseRefused``; nothing is imported then.
+        Raises ``BadInput``, ``CertificateRefused``, ``ReleaseRefused``, ``Unavailable``; nothing
+        is imported then.
         """
         rows = rows_of(lines, TOKENS)
         checked = [self._token(row, line) for line, row in enumerate(rows, 2)]
@@ -91,6 +98,7 @@ class Importing:
             raise BadInput(field=where, rule="key_id must be hex")
         certificate = self._certificate(row["certificate"], where)
         try:
+            self._ask_about(certificate)
             subject = parts.certificates.verify_client(certificate, parts.clock.now())
         except CertificateRefused as refused:
             raise CertificateRefused(**refused.data | {"line": line}) from None

@@ -20,6 +20,7 @@ from reset.flows.login import Login
 from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.recover import Recover
+from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 
 SiteName = Literal["public", "certificate"]
@@ -38,6 +39,7 @@ class Flows:
     custody: Custody
     operate: Operate
     auditing: Auditing
+    revocation: RevocationKeeping
     health: Callable[[], Mapping[str, str]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -260,6 +261,72 @@ def test_an_expired_anchor_vouches_no_more(fresh: Authority) -> None:
     der = fresh.certificate(ROOT).public_bytes(serialization.Encoding.DER)
     fresh.anchors_pem.write_bytes(sign_again(der, key_of(fresh, ROOT), end_yesterday))
     assert refused(fresh, person(fresh)) == "expired"
+
+
+def issue_ca_again(authority: Authority, value: x509.ExtensionType) -> None:
+    """The issuing CA's certificate with one extension more."""
+    old, root = authority.certificate(), authority.certificate(ROOT)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(root.subject)
+        .public_key(old.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+    )
+    for one in old.extensions:
+        builder = builder.add_extension(one.value, one.critical)
+    made = builder.add_extension(value, isinstance(value, x509.NameConstraints)).sign(
+        key_of(authority, ROOT), hashes.SHA256()
+    )
+    authority.intermediates_pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.mark.parametrize(
+    ("purposes", "rule"),
+    [
+        ([ExtendedKeyUsageOID.CLIENT_AUTH], "good"),
+        ([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], "good"),
+        ([ExtendedKeyUsageOID.SERVER_AUTH], "eku"),
+        ([ExtendedKeyUsageOID.EMAIL_PROTECTION], "eku"),  # the person's other purpose
+    ],
+)
+def test_a_ca_that_is_limited_to_other_purposes(
+    fresh: Authority, purposes: list[x509.ObjectIdentifier], rule: str
+) -> None:
+    issue_ca_again(fresh, x509.ExtendedKeyUsage(purposes))
+    der = person(fresh)
+    if rule == "good":
+        assert CertificateVerifier(store_of(fresh)).verify_client(der, utc_now()).uid == "u100"
+    else:
+        assert refused(fresh, der) == rule
+
+
+IP = ipaddress.ip_network("10.0.0.0/8")
+OUTSIDE, INSIDE = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "name"),
+    [
+        ([x509.IPAddress(IP)], None, x509.IPAddress(OUTSIDE)),
+        (None, [x509.IPAddress(IP)], x509.IPAddress(INSIDE)),
+        ([x509.RFC822Name("uni.example")], None, x509.RFC822Name("ada@elsewhere.example")),
+        (None, [x509.RFC822Name("elsewhere.example")], x509.RFC822Name("a@elsewhere.example")),
+    ],
+)
+def test_a_name_outside_the_constraints_of_its_ca(
+    fresh: Authority,
+    permitted: list[x509.GeneralName] | None,
+    excluded: list[x509.GeneralName] | None,
+    name: x509.GeneralName,
+) -> None:
+    """Constraints on addresses of hosts are not understood: whoever has one is refused."""
+    issue_ca_again(fresh, x509.NameConstraints(permitted, excluded))
+    named = Profile(extra=[(x509.SubjectAlternativeName([name]), False)])
+    assert refused(fresh, person(fresh, named)) == "chain"
+    assert CertificateVerifier(store_of(fresh)).verify_client(person(fresh), utc_now())
 
 
 def test_policy(tmp_path: Path, authority: Authority) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +19,16 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.ocsp import OCSPCertStatus
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkcs11_driver.wire import STATEMENT_OID
 from reset.adapters.signatures_cms import CmsVerifier
-from reset.adapters.trust import TrustStore
+from reset.adapters.trust import TrustStore, response_name
 from reset.errors import CertificateRefused, SignatureRefused
+from tests.institution.answering import Answer
 from tests.institution.authority import (
     Authority,
     PrivateKey,
@@ -537,6 +539,27 @@ def test_stale_and_missing_crls(own_office: Office) -> None:
     assert own_office.refused(made) == "certificate crl-stale"
     authority.crl_files[1].unlink()
     assert own_office.refused(made) == "certificate trust-store"
+
+
+def test_a_signer_whose_ca_is_asked_by_ocsp(own_office: Office) -> None:
+    """No answer, a good one, one that revokes; the CA's list is not on file."""
+    authority, der = own_office.authority, own_office.of["p256"]
+    directory, made = authority.directory / "answers", make(Recipe(der))
+    directory.mkdir()
+    store = TrustStore(
+        [authority.anchors_pem],
+        authority.crl_files[:1],
+        [authority.intermediates_pem],
+        ocsp_issuers=[authority.intermediates_pem],
+        responses=[directory],
+    )
+    asked = replace(own_office, verifier=CmsVerifier(store))
+    assert asked.refused(made) == "certificate ocsp-missing"
+    file = directory / response_name(x509.load_der_x509_certificate(der))
+    file.write_bytes(Answer().about(authority, der))
+    assert asked.verifier.verify_approval(STATEMENT, made, own_office.at).uid == "u200"
+    file.write_bytes(Answer(status=OCSPCertStatus.REVOKED).about(authority, der))
+    assert asked.refused(made) == "certificate revoked"
 
 
 def test_the_configured_policy_is_asked_of_signers(office: Office) -> None:

@@ -24,6 +24,7 @@ from pkcs11_driver import envelope, wire
 from reset.adapters.certificates import CertificateVerifier
 from reset.adapters.directory_local import LocalDirectory
 from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
+from reset.adapters.revocation_files import FetchedRevocation
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemRandom
 from reset.adapters.trust import TrustStore
@@ -50,6 +51,7 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Progress, Recover
+from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
 from reset.ports import Custodian, ReleaseOrder, Store, UnitOfWork
@@ -354,9 +356,12 @@ class World:
         self.custody = Custody(self.parts, self.approve)
         self.upkeep = Upkeep(self.parts, self.custody)
         self.auditing, self.escrow = Auditing(self.parts), EscrowKeeping(self.parts)
+        files = FetchedRevocation(trusted, {}, {}, None)
+        self.revocation = RevocationKeeping(self.parts, files, every=HOUR, notice=24 * HOUR)
         self.importing = Importing(
-            self.parts, self.directory.hash_password, lambda name: Path(name).read_bytes()
-        )
+            self.parts, self.directory.hash_password, lambda name: Path(name).read_bytes(),
+            self.revocation.ask_about,
+        )  # fmt: skip
 
     def close(self) -> None:
         self.database.close()

@@ -221,14 +221,17 @@ class Authority:
         for which, file in zip((ROOT, ISSUING), self.crl_files, strict=True):
             issuer = self.certificate(which)
             old = x509.load_pem_x509_crl(file.read_bytes()) if file.exists() else None
-            number = old.extensions.get_extension_for_class(x509.CRLNumber) if old else None
+            number = 1
+            if old is not None:  # an empty list is false
+                found = old.extensions.get_extension_for_class(x509.CRLNumber)
+                number = found.value.crl_number + 1
             builder = (
                 x509.CertificateRevocationListBuilder()
                 .issuer_name(issuer.subject)
                 .last_update(min(self._now() - age, self._now() + timedelta(days=days) - SLACK))
                 .next_update(self._now() + timedelta(days=days))
                 .add_extension(_issuer_key(issuer), False)
-                .add_extension(x509.CRLNumber(number.value.crl_number + 1 if number else 1), False)
+                .add_extension(x509.CRLNumber(number), False)
             )
             new = (revoked or {}).get(which)
             for entry in (*(old or ()), *((new,) if new else ())):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tests.institution.answering import Answer
 from tests.institution.authority import Authority, Profile, software_key
 from tests.institution.site import Institution, Someone
 
@@ -52,12 +55,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.create(tmp_path_factory.mktemp("ca"))
 
 
-def _verify(authority: Authority, file: Path, at: datetime = NOW) -> tuple[int, str]:
+def _verify(
+    authority: Authority,
+    file: Path,
+    at: datetime = NOW,
+    more: Sequence[str] = (),
+    crls: Sequence[Path] = (),
+) -> tuple[int, str]:
     done = _run(
         "verify-certificate",
         *("--anchors", str(authority.anchors_pem)),
         *("--intermediates", str(authority.intermediates_pem)),
-        *(word for crl in authority.crl_files for word in ("--crl", str(crl))),
+        *(word for crl in crls or authority.crl_files for word in ("--crl", str(crl))),
+        *more,
         *("--at", at.isoformat(), str(file)),
     )
     assert done.stderr.count("\n") <= 1, done.stderr
@@ -85,6 +95,36 @@ def test_verify_certificate(authority: Authority, tmp_path: Path) -> None:
     authority.revoke(good.read_bytes())
     code, words = _verify(authority, good)
     assert (code, "revoked" in words) == (1, True)
+
+
+def test_verify_certificate_for_approvals(authority: Authority, tmp_path: Path) -> None:
+    """A certificate for mail alone signs approvals, and opens no login."""
+    mail = Profile(
+        purposes=[ExtendedKeyUsageOID.EMAIL_PROTECTION], key_usages=["content_commitment"]
+    )
+    key, file = software_key().public_key(), tmp_path / "mail.der"
+    file.write_bytes(authority.issue_person(uid="9", name="C", public_key=key, profile=mail))
+    assert "rule=key-usage" in _verify(authority, file)[1]
+    assert _verify(authority, file, more=("--usage", "client"))[0] == 1
+    code, words = _verify(authority, file, more=("--usage", "approval"))
+    assert (code, "UID 9" in words) == (0, True), words
+
+
+def test_verify_certificate_with_ocsp(authority: Authority, tmp_path: Path) -> None:
+    """The CA's CRL is not needed then; an answer about another certificate does not help."""
+    key, file = software_key().public_key(), tmp_path / "person.der"
+    file.write_bytes(authority.issue_person(uid="9", name="C", public_key=key))
+    other = authority.issue_person(uid="9", name="C", public_key=key)
+    answers = {
+        "good": (0, Answer().about(authority, file.read_bytes())),
+        "revoked": (1, Answer(status=OCSPCertStatus.REVOKED).about(authority, file.read_bytes())),
+        "crl-missing": (1, Answer().about(authority, other)),
+    }
+    for word, (code, raw) in answers.items():
+        (tmp_path / word).write_bytes(raw)
+        given = ("--ocsp", str(tmp_path / word))
+        found = _verify(authority, file, more=given, crls=authority.crl_files[:1])
+        assert (found[0], word in found[1]) == (code, True), found
 
 
 def test_root_and_issuing_ca_in_one_file(authority: Authority, tmp_path: Path) -> None:

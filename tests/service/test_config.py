@@ -67,6 +67,16 @@ def test_good_settings_are_frozen_and_keep_their_secrets(file: Path) -> None:
         settings.institution = "other"  # type: ignore[misc]
 
 
+def test_what_is_fetched_is_what_is_read(file: Path) -> None:
+    """And the custodian is told nothing of addresses."""
+    fetch = '[[fetch.crls]]\nfile = "./root.crl"\nurl = "http://pki.example/a/root.crl?x=1"\n'
+    file.write_text(SERVICE.replace("[mail]", f"{fetch}[mail]"))
+    settings = config.load(file)
+    [one] = settings.fetch.crls
+    assert (one.file, settings.fetch.minutes) == (settings.trust.crls[0], 60)
+    assert "fetch" not in config.CustodianSettings.model_fields
+
+
 def _keys() -> list[str]:
     return re.findall(r"^(\w+) =", SERVICE, re.MULTILINE)
 
@@ -97,6 +107,26 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
         ("[mail]", "[policy]\ncode_minutes = 600\n[mail]", "code_age"),
         ("[mail]", "[policy]\n[policy.pin]\nminimum = 4\n[mail]", "pin"),
         ("[mail]", "[mail", "TOML"),
+        ("[mail]", 'ocsp_issuers = ["root.pem"]\n[mail]', "belong together"),
+        ("[mail]", 'ocsp_responses = "."\n[mail]', "belong together"),
+        ("[mail]", '[[fetch.crls]]\nfile = "root.pem"\nurl = "http://p/x"\n[mail]', "trust.crls"),
+        (
+            "[mail]",
+            '[[fetch.responders]]\nissuer = "root.pem"\nurl = "http://p/x"\n[mail]',
+            "trust.ocsp_issuers",
+        ),
+        *(
+            ("[mail]", f'[[fetch.crls]]\nfile = "root.crl"\nurl = "{url}"\n[mail]', "fetch")
+            for url in (
+                "ldap://p/x",
+                "file:///etc/passwd",
+                "http://a:b@p/x",
+                "ftp://p/x",
+                "http:/x",
+            )
+        ),
+        ("[mail]", "[fetch]\nminutes = 1\n[mail]", "minutes"),
+        ("[mail]", '[fetch]\nproxy = "http://user:secret@p:1"\n[mail]', "proxy"),
     ],
 )
 def test_an_unusable_value_is_named(file: Path, old: str, new: str, named: str) -> None:

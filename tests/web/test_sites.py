@@ -330,6 +330,19 @@ def test_metrics_are_for_loopback_or_the_token(world: World) -> None:
     assert "metrics-secret" not in repr(world.settings)
 
 
+def test_metrics_say_how_long_revocation_is_known(world: World) -> None:
+    visitor = world.visitor()
+    lines = visitor.get("/metrics").text.splitlines()
+    name = "reset_revocation_end_timestamp_seconds"
+    assert f'{name}{{issuer="CN=Root CA",kind="crl"}} 1.924992e+09' in lines
+    assert f'{name}{{issuer="CN=Issuing CA",kind="ocsp"}} 0.0' in lines
+    world.flows.revocation.standing = lambda: world.vault.health() and []  # type: ignore[method-assign]
+    world.vault.gone = True  # whatever it needs is away: all else is still told
+    text = visitor.get("/metrics").text
+    assert "reset_requests_total" in text
+    assert f"{name}{{" not in text
+
+
 def test_probes_answer_by_address_and_fail_closed(world: World) -> None:
     visitor = world.visitor()
     by_address = {"Host": "10.0.0.1"}

@@ -11,7 +11,7 @@ import shutil
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flask import Flask
@@ -34,13 +34,15 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
+from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
-from reset.ports import Escrowed, ReleaseOrder
+from reset.ports import Escrowed, ReleaseOrder, RevocationSource, RevocationStanding
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
 
 ROOT = Path(__file__).parents[2]
 PUBLIC, CERTIFICATE = "https://public.test", "https://tokens.test:8444"
 PASSWORD = "correct horse"
+HOUR = timedelta(hours=1)
 RECOVERY = "alice@elsewhere.example"
 QUESTIONS = tuple(list(CATALOGUE)[:5])
 ANSWERS = {q: f"my own answer {n}x" for n, q in enumerate(QUESTIONS)}
@@ -190,6 +192,23 @@ class Vault:
     def health(self) -> Mapping[str, str]:
         self._answer()
         return {}
+
+
+class Shelf:
+    """One CRL that counts until the year 2031, and a responder that did not answer."""
+
+    def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
+        return []
+
+    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+        return at
+
+    def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
+        since, until = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+        return [
+            RevocationStanding("crl", "CN=Root CA", since, until),
+            RevocationStanding("ocsp", "CN=Issuing CA", None, None),
+        ]
 
 
 class Post:
@@ -370,6 +389,7 @@ def make_world(
         custody=Custody(parts, approve),
         operate=Operate(parts),
         auditing=Auditing(parts),
+        revocation=RevocationKeeping(parts, Shelf(), every=HOUR, notice=HOUR),
         health=vault.health,
     )
     settings = WebSettings(
