@@ -178,6 +178,7 @@ def web_settings(settings: Settings) -> WebSettings:
         help_desk=settings.help_desk,
         policy=settings.policy.policy(),
         metrics_token=settings.metrics_token().get_secret_value(),
+        sockets=settings.proxy.sockets if settings.proxy else None,
     )
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from reset import bootstrap, cli_audit, config, serving
+from reset import bootstrap, cli_audit, config, serving, site_process
 from reset.adapters.certificates import CLIENT_LOGIN, CertificateVerifier
 from reset.adapters.signatures_cms import APPROVAL, CmsVerifier
 from reset.adapters.trust import TrustStore
@@ -80,6 +80,10 @@ def _custodian(arguments: Arguments) -> None:
             raise SettingsRefused(problems=[f"hsm: {error}"]) from None
     else:
         bootstrap.run_custodian(settings)
+
+
+def _site(arguments: Arguments) -> None:
+    site_process.run(arguments.name, config.load(arguments.config))
 
 
 def _worker(arguments: Arguments) -> None:
@@ -281,6 +285,8 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = add("serve", _serve, "serve both sites, with the worker as a child")
     serve.add_argument("--custodian-config", type=Path, help="start the custodian as a child, too")
+    site = add("site", _site, "be one site behind a proxy; serve starts both")
+    site.add_argument("name", choices=tuple(site_process.SITES))
     custodian = add("custodian", _custodian, "be the custodian")
     custodian.add_argument("--create-keys", action="store_true", help="make its keys, then end")
     add("people import", _people_import, "import people from CSV").add_argument(

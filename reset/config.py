@@ -76,6 +76,13 @@ class Listen(_Part):
     certificate_key: OurFile
 
 
+class Proxy(_Part):
+    """nginx in front. ``sockets``: the directory of both sites' unix sockets, which lets nobody in
+    but the service and nginx."""
+
+    sockets: OurPath
+
+
 class Trust(_Part):
     """What certificates of people are checked against (PEM or DER files).
 
@@ -227,6 +234,7 @@ class Settings(_Part):
     log_number: int = Field(default=1, gt=0)
     mail_domains: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = ()
     listen: Listen | None = None
+    proxy: Proxy | None = None
     trust: Trust
     fetch: Fetch = Fetch()
     mail: Mail
@@ -244,6 +252,12 @@ class Settings(_Part):
     def _two_sites(self) -> Self:
         if self.public_url == self.certificate_url:
             raise ValueError("public_url and certificate_url must be two sites")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.listen and self.proxy:
+            raise ValueError("listen and proxy: the sites are served in one way, choose one")
         return self
 
     def secret_key(self) -> SecretBytes:

@@ -1,6 +1,7 @@
-"""``token-reset serve``: the two TLS listeners, with the custodian and the worker as children.
+"""``token-reset serve``: both sites, with the custodian and the worker as children.
 
-The children die with this process, and are started again when they end by themselves: a request
+The sites are TLS listeners in this process, or, behind a proxy, two children under gunicorn. The
+children die with this process, and are started again when they end by themselves: a request
 meanwhile is refused, never half done.
 """
 
@@ -8,18 +9,22 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import shutil
 import signal
 import subprocess  # starts our own program only
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reset import bootstrap
+from reset import bootstrap, site_process
 from reset.bootstrap import Service
+from reset.config import Settings
 from reset.errors import SettingsRefused
 from reset.web import listeners
+from reset.web.health import MEASURED_IN
 
 _log = logging.getLogger("reset.serving")
 _PR_SET_PDEATHSIG = 1
@@ -32,15 +37,24 @@ def _die_with_parent() -> None:
 
 
 class Child:
-    """One child process of ours: its command and settings file.
+    """One child process of ours: the words of its command and its settings file.
 
-    ``ready``: the line on its stdout that says that it answers.
+    ``ready``: the line on its stdout that says that it answers. ``environment``: variables that
+    it gets besides ours.
     """
 
-    def __init__(self, command: str, config: Path, ready: str = "") -> None:
+    def __init__(
+        self,
+        command: str,
+        config: Path,
+        ready: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._name = command
-        self._arguments = [sys.executable, "-m", "reset.cli", command, "--config", str(config)]
+        program = (sys.executable, "-m", "reset.cli")
+        self._arguments = [*program, *command.split(), "--config", str(config)]
         self._ready = ready
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -50,6 +64,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if self._ready else None,
             text=True,
+            env={**os.environ, **self._environment},
             preexec_fn=_die_with_parent,
         )
         if self._ready:
@@ -84,12 +99,14 @@ def serve(service: Service, config: Path, custodian_config: Path | None) -> None
     ``custodian_config``: start the custodian as a child; without it another unit runs it.
     Raises ``SettingsRefused``.
     """
-    listen = service.settings.listen
-    if listen is None:
-        raise SettingsRefused(problems=["listen: missing, serve needs it"])
+    settings = service.settings
+    if not (settings.listen or settings.proxy):
+        raise SettingsRefused(problems=["listen or proxy: missing, serve needs one of them"])
     children = [Child("worker", config)]
     if custodian_config:
         children.insert(0, Child("custodian", custodian_config, "custodian ready"))
+    if settings.proxy:
+        children += _sites(settings, config)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -97,9 +114,9 @@ def serve(service: Service, config: Path, custodian_config: Path | None) -> None
     try:
         for child in children:
             child.start()
-        servers = _listen(service)
+        servers = _listen(service) if settings.listen else []
         print(  # noqa: T201 - what the operator waits for
-            f"serving {service.settings.public_url} and {service.settings.certificate_url}",
+            f"serving {settings.public_url} and {settings.certificate_url}",
             flush=True,
         )
         while not stop.wait(PAUSE):
@@ -110,6 +127,19 @@ def serve(service: Service, config: Path, custodian_config: Path | None) -> None
             server.shutdown()
         for child in reversed(children):
             child.stop()
+
+
+def _sites(settings: Settings, config: Path) -> list[Child]:
+    """One child for each site; their workers add up their measurements in files."""
+    assert settings.proxy
+    site_process.check_directory(settings.proxy.sockets)
+    measured = settings.run_directory / "metrics"
+    shutil.rmtree(measured, ignore_errors=True)
+    measured.mkdir(mode=0o700, parents=True)
+    return [
+        Child(f"site {name}", config, site_process.ready(name), {MEASURED_IN: str(measured)})
+        for name in site_process.SITES
+    ]
 
 
 def _listen(service: Service) -> list[listeners.Listener]:

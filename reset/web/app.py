@@ -23,6 +23,7 @@ from reset.web import (
     journal,
     operate,
     own_sessions,
+    proxy,
     public,
     recover,
     sessions,
@@ -88,6 +89,8 @@ def _create(
     app.jinja_env.filters.update(when=show, span=span)
     install_site(app, Site(name, flows, settings))
     journal.install(app)
+    if settings.sockets:
+        proxy.install(app)
     headers.install(app)
     sessions.install(app)
     app.before_request(guards.enforce)

@@ -3,7 +3,7 @@
 Guards: ``anyone`` (a session is read if there is one), ``login`` (password login),
 ``certificate`` (TLS client certificate), ``office`` and ``auditor`` (the certificate and that
 role), ``bearer`` (a helper's secret, no cookie is read), ``open`` (no session at all),
-``metrics`` (loopback, or the token of the settings).
+``metrics`` (the token of the settings; without one loopback, and nobody behind a proxy).
 """
 
 from __future__ import annotations

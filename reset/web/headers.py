@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, NotFound
 
 from reset.web.site import site
 
@@ -28,9 +28,19 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 def install(app: Flask) -> None:
     """Put the checks before, and the headers after, every request of ``app``."""
+    app.before_request(check_path)
     app.before_request(check_host)
     app.before_request(check_origin)
     app.after_request(add)
+
+
+def check_path() -> None:
+    """A page has one address: the router reads ``//login`` as ``/login``, a proxy's rules do not.
+
+    Raises ``NotFound`` (peer failure 13).
+    """
+    if request.environ.get("PATH_INFO", "").startswith("//"):
+        raise NotFound
 
 
 def check_host() -> None:

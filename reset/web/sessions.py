@@ -6,8 +6,9 @@ Rules (ASVS 7, threats T22):
 2. Every step up (login, answers right, code right) gets a new identifier; the old row is gone.
 3. A visitor who is not logged in costs no row: the cookie carries the form token alone. The
    ``__Host-`` prefix keeps any other host from planting one.
-4. On the certificate site the person comes from the TLS connection of this very request; the
-   session only carries the form token and is bound to that certificate.
+4. On the certificate site the person comes from the TLS connection of this very request, which
+   ends here or at the proxy; the session only carries the form token and is bound to that
+   certificate.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from flask_login import LoginManager, current_user, login_user
 from reset.core.identities import Person
 from reset.errors import CertificateRefused, LoginNeeded
 from reset.ports import Session
+from reset.web import proxy
 from reset.web.site import SiteName, flows, site
 
 _VISITOR = re.compile(r"visitor-([0-9a-f]{40})")
@@ -120,7 +122,7 @@ def _load_public() -> None:
 
 
 def _load_certificate() -> None:
-    certificate = _peer_certificate()
+    certificate = proxy.certificate() if site().socket else _peer_certificate()
     login = flows().login.with_certificate(certificate)
     g.person, g.token = login.person, login.token
     bound = hashlib.sha256(certificate).hexdigest()
@@ -134,7 +136,7 @@ def _load_certificate() -> None:
 
 
 def _peer_certificate() -> bytes:
-    """The DER of the TLS connection's client certificate; a header is never looked at."""
+    """The DER of the client certificate of our own TLS connection."""
     for name in ("werkzeug.socket", "gunicorn.socket"):
         connection = request.environ.get(name)
         if isinstance(connection, ssl.SSLSocket):
@@ -218,7 +220,7 @@ def login_at() -> datetime:
 
 
 def address() -> str:
-    """The client's network address; empty behind a unix socket without a trusted proxy."""
+    """The client's network address, from our own connection or from the proxy."""
     return request.remote_addr or "unknown"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
@@ -49,7 +50,7 @@ class WebSettings:
 
     ``secret_key`` signs form tokens; ``institution`` is a name; ``office`` the address and opening
     hours of the registration office; ``help_desk`` how to reach it; ``metrics_token`` empty:
-    metrics go to loopback only.
+    metrics go to loopback only; ``sockets``: where the sites' unix sockets are behind a proxy.
     """
 
     public_url: str
@@ -60,6 +61,7 @@ class WebSettings:
     help_desk: str
     policy: Policy
     metrics_token: str = field(default="", repr=False)
+    sockets: Path | None = None
 
     def __post_init__(self) -> None:
         if len(self.secret_key) < 32:
@@ -94,9 +96,20 @@ class Site:
         return urlsplit(self.url).netloc.lower().removesuffix(":443")
 
     @property
+    def socket(self) -> Path | None:
+        """The unix socket where the proxy hands over requests; None without a proxy."""
+        sockets = self.settings.sockets
+        return socket_in(sockets, self.name) if sockets else None
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port."""
         return f"https://{self.host}"
+
+
+def socket_in(sockets: Path, name: SiteName) -> Path:
+    """The unix socket of a site in the directory ``sockets``."""
+    return sockets / f"{name}.socket"
 
 
 def install(app: Flask, site: Site) -> None:

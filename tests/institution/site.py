@@ -189,7 +189,6 @@ class Institution:
             f"crls = {json.dumps([str(f) for f in self.authority.crl_files])}\n"
         )
         limits = f"[policy]\n{policy}\n" if policy else ""
-        ports = self.ports
         self.config.touch(mode=0o600)
         self.config.write_text(
             'institution = "Example Institute"\n'
@@ -203,13 +202,9 @@ class Institution:
             'metrics_token_file = "secrets/metrics-token"\n'
             'custodian_socket = "run/custodian/socket"\n'
             f'mail_domains = ["{DOMAIN}"]\n'
-            "[listen]\n"
-            f'public = "127.0.0.1:{ports["public"]}"\n'
-            f'public_certificate = "{listed[0]}"\npublic_key = "{listed[1]}"\n'
-            f'certificate = "127.0.0.1:{ports["certificate"]}"\n'
-            f'certificate_certificate = "{own[0]}"\ncertificate_key = "{own[1]}"\n'
+            f"{self._way_in(listed, own)}"
             f"{trust}"
-            f'[mail]\nhost = "127.0.0.1"\nport = {ports["smtp"]}\nsecurity = "none"\n'
+            f'[mail]\nhost = "127.0.0.1"\nport = {self.ports["smtp"]}\nsecurity = "none"\n'
             f'sender = "token-reset@{DOMAIN}"\n'
             f"{limits}"
         )
@@ -223,6 +218,14 @@ class Institution:
             f"{trust}{limits}"
         )
         (self.root / "run" / "custodian").mkdir(parents=True, mode=0o700)
+
+    def _way_in(self, public: Sequence[Path], own: Sequence[Path]) -> str:
+        """How browsers reach both sites: certificate and key of each in two TLS listeners."""
+        return "[listen]\n" + "".join(
+            f'{site} = "127.0.0.1:{self.ports[site]}"\n'
+            f'{site}_certificate = "{certificate}"\n{site}_key = "{key}"\n'
+            for site, (certificate, key) in (("public", public), ("certificate", own))
+        )
 
     def _write_people(self) -> None:
         columns = "uid pid name mail supervisor representative roles password".split()

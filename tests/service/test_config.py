@@ -32,6 +32,12 @@ security = "none"
 sender = "a@b.example"
 """
 
+# one file stands for all of them: they are not read here
+LISTEN = "[listen]\n" + "".join(
+    f"{site} = '127.0.0.1:1'\n{site}_certificate = 'root.pem'\n{site}_key = 'root.pem'\n"
+    for site in ("public", "certificate")
+)
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -106,6 +112,8 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
         ("[mail]", "[policy]\nso_tries = 15\n[mail]", "so_tries"),
         ("[mail]", "[policy]\ncode_minutes = 600\n[mail]", "code_age"),
         ("[mail]", "[policy]\n[policy.pin]\nminimum = 4\n[mail]", "pin"),
+        ("[mail]", "[proxy]\nsocket = 's'\n[mail]", "socket"),
+        ("[mail]", f"[proxy]\nsockets = 's'\n{LISTEN}[mail]", "choose one"),
         ("[mail]", "[mail", "TOML"),
         ("[mail]", 'ocsp_issuers = ["root.pem"]\n[mail]', "belong together"),
         ("[mail]", 'ocsp_responses = "."\n[mail]', "belong together"),

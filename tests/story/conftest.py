@@ -14,9 +14,13 @@ from tests.story.story import Story
 def story(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
-    """The story before its first step; the institution runs, under the module's ``POLICY``."""
+    """The story before its first step; the institution runs, under the module's ``POLICY``.
+
+    A module may name another kind of ``INSTITUTION``.
+    """
     policy: str = getattr(request.module, "POLICY", "")
-    institution = Institution.build(tmp_path_factory.mktemp("institution"), policy=policy)
+    kind: type[Institution] = getattr(request.module, "INSTITUTION", Institution)
+    institution = kind.build(tmp_path_factory.mktemp("institution"), policy=policy)
     try:
         institution.start()
         yield Story(institution)
