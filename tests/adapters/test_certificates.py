@@ -234,7 +234,7 @@ def test_another_authority_with_the_same_names(authority: Authority, fresh: Auth
 def test_a_self_made_copy_with_key_name_and_serial_of_the_real_one(
     authority: Authority, fresh: Authority
 ) -> None:
-    """CVE-2025-6037, CVE-2024-2048: neither key, nor name, nor serial number is the certificate."""
+    """Peer failure 27, T12: neither key, nor name, nor serial number is the certificate."""
     real = person(authority)
     serial = x509.load_der_x509_certificate(real).serial_number
     copy = person(fresh, Profile(serial_number=serial))
@@ -442,6 +442,7 @@ def a_directory(path: Path) -> None:
 def test_a_damaged_file_refuses_everybody(
     fresh: Authority, name: str, damage: Callable[[Path], None]
 ) -> None:
+    """Peer failure 28."""
     verifier = CertificateVerifier(store_of(fresh))
     der = person(fresh)
     damage(fresh.directory / name)
@@ -463,6 +464,7 @@ def test_a_repaired_file_serves_again(fresh: Authority) -> None:
 
 
 def test_a_store_without_anchors_or_crls(authority: Authority) -> None:
+    """Peer failure 28."""
     for anchors, crls in (([], authority.crl_files), ([authority.anchors_pem], [])):
         with pytest.raises(CertificateRefused) as caught:
             TrustStore(anchors, crls)

@@ -391,7 +391,7 @@ def test_a_crl_inside(office: Office) -> None:
 
 
 def test_forged_attributes(office: Office) -> None:
-    """eprint 2023/1801: signedAttrs dropped, their DER put forward as the content."""
+    """Peer failure 37: signedAttrs dropped, their DER put forward as the content."""
     kept: list[bytes] = []
 
     def forge(signer: cms.SignerInfo) -> None:
@@ -412,6 +412,7 @@ def test_forged_attributes(office: Office) -> None:
 
 
 def test_a_signature_over_a_set_as_statement(office: Office) -> None:
+    """Peer failure 37."""
     statement = cms.CMSAttributes(UNSIGNED).dump()
     made = make(Recipe(office.of["p256"], statement=statement))
     assert office.refused(made, statement) == "signature statement-form"

@@ -128,7 +128,7 @@ def test_a_further_proof_never_closes_a_gate(shown: list[Proof], more: Proof, ga
 
 @given(names, methods)
 def test_a_second_success_of_a_kind_adds_nothing(shown: list[str], method: str) -> None:
-    """S2.7: the same kind shares the same weakness."""
+    """S2.7, T36: the same kind shares the same weakness."""
     kinds = {METHODS[name].kind for name in shown}
     if METHODS[method].kind in kinds and method not in LOGINS:
         assert attained([*shown, method]) == attained(shown)

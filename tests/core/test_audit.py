@@ -1,4 +1,7 @@
-"""The log that nobody can rewrite unnoticed (promise 5): entry bytes and chain."""
+"""The log that nobody can rewrite unnoticed (promise 5): entry bytes and chain.
+
+What somebody does to the log afterwards is found (T38).
+"""
 
 from __future__ import annotations
 

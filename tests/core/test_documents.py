@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run_tables(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run_tables(root: Path, *words: str, script: str = "tables") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-B", str(root / "scripts" / "tables"), *words],
+        [sys.executable, "-B", str(root / "scripts" / script), *words],
         cwd="/",
         capture_output=True,
         text=True,
@@ -62,3 +62,25 @@ def test_a_document_without_its_marks_is_refused(tmp_path: Path) -> None:
     done = run_tables(tmp_path)
     assert done.returncode == 1
     assert "begin custody" in done.stderr
+
+
+# --- evidence ------------------------------------------------------------------------
+def test_every_row_that_is_due_is_cited_by_a_test() -> None:
+    done = run_tables(ROOT, "--check", script="evidence")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_row_without_a_test_and_a_test_without_a_row_are_told(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "evidence", tmp_path / "scripts")
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    (tests / "test_one.py").write_text(
+        'def test_it() -> None:\n    """Peer failures 1, 2 and 99, T3-T4."""\n', encoding="utf-8"
+    )
+    done = run_tables(tmp_path, "--check", script="evidence")
+    assert done.returncode == 1
+    for told in ("no test cites peer 3", "peer 99 is no row: test_one.py::test_it"):
+        assert told in done.stderr
+    for cited in ("peer 1\n", "peer 2\n", "story 3\n", "story 4\n"):
+        assert f"no test cites {cited}" not in done.stderr

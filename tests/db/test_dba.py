@@ -1,6 +1,7 @@
 """What a database administrator does to the audit log, and who finds it.
 
 The custodian and its ledger, the witness and its record are out of the administrator's reach.
+A database administrator deletes, edits and writes anew (T38).
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ def always(answer: Answer) -> Callable[[Asked], Answer]:
     ],
 )
 def test_only_https_addresses(url: str) -> None:
+    """Peer failure 31."""
     with pytest.raises(ValueError):
         Client(url)
 
@@ -81,6 +82,7 @@ def test_the_calls_of_a_job(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
+    """Peer failure 31."""
     with serve(tmp_path, always(Answer(wire.to_json(CLAIMED)))) as service:
         ours, pauses = client(service.url, None)
         with pytest.raises(CertificateRefused, match="Nothing was sent"):
@@ -91,6 +93,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
+    """Peer failure 31."""
     handler = always(Answer(wire.to_json(CLAIMED)))
     with serve(tmp_path, handler, name="other.test") as service:
         ours, _ = client(service.url, service.ca)
@@ -101,6 +104,7 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(tmp_path: Path, status: int) -> None:
+    """Peer failure 31."""
     answer = Answer(b"", status, "text/html", {"Location": "/elsewhere"})
     with serve(tmp_path, always(answer)) as service:
         ours, _ = client(service.url, service.ca)

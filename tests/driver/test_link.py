@@ -182,6 +182,7 @@ def test_registering_on_linux_for_real(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("awkward", ["/opt/a b", '/opt/"x"', "/opt/$x`y`", "/opt/50%", "/opt/a\\b"])
 def test_a_desktop_entry_quotes_its_program(awkward: str) -> None:
+    """Peer failure 32."""
     text = registering.desktop_entry([awkward, "--"])
     (line,) = [line for line in text.splitlines() if line.startswith("Exec=")]
     # as desktops read it: escapes of the file, then quotes, then field codes

@@ -65,6 +65,21 @@ class TestWhichKey:
         assert (error.code, error.data["which"]) == ("pin-incorrect", "user")
         assert tries_left(holder.made) == (9, 15)
 
+    def test_while_somebody_else_is_logged_in(self, holder: Holder, tmp_path: Path) -> None:
+        """Peer failure 33: an empty PIN is refused before the token is asked, a wrong one by it."""
+        done = tmp_path / "done"
+        other = tokens.start_acting(
+            holder.made, ("login", "user", USER_PIN), ("wait_for", str(done))
+        )
+        try:
+            for pin, code, left in (("", "pin-refused", 10), ("wrong-one", "pin-incorrect", 9)):
+                error = children.error(operations.sign, *holder.at, user_pin=pin, data=b"x")
+                assert error.code == code
+                assert tries_left(holder.made)[0] == left
+        finally:
+            done.touch()
+        assert tokens.finish_acting(other) == ["CKR_OK", "there"]
+
 
 class TestListing:
     def test_two_tokens_in_one_module(self, holder: Holder) -> None:

@@ -76,7 +76,7 @@ def test_those_whom_the_directory_names_may_approve(world: World, uid: str) -> N
 
 
 def test_nobody_approves_their_own_request(world: World) -> None:
-    """S1.96, whatever the directory or a delegation says."""
+    """T15. S1.96, whatever the directory or a delegation says."""
     request = world.waiting()
     world.put_person(HOLDER, supervisor_uid=HOLDER, representative_uid=SUPERVISOR)
     now = world.clock.now()
@@ -88,7 +88,7 @@ def test_nobody_approves_their_own_request(world: World) -> None:
 
 @pytest.mark.parametrize("uid", [STRANGER, SECOND, OPERATOR, AUDITOR, DEPUTY])
 def test_strangers_and_roles_approve_nothing(world: World, uid: str) -> None:
-    """S1.95: a role is no relation."""
+    """T15. S1.95: a role is no relation."""
     request = world.waiting()
     signature = world.papers.sign(raw(world, request), uid)
     assert isinstance(refusal(world, request, uid, signature), NoApprover)

@@ -55,6 +55,7 @@ def test_people_change_and_keep_their_password(world: World) -> None:
     ],
 )
 def test_a_bad_person_is_named_and_nobody_is_imported(world: World, line: str, wanted: str) -> None:
+    """T37: a UID keeps its login name for ever."""
     before = world.dump()
     with pytest.raises(BadInput) as refused:
         world.importing.people([HEAD, GOOD, line])

@@ -97,7 +97,7 @@ def test_no_secret_of_the_story_lies_anywhere(story: Story) -> None:
 
 
 def test_no_secret_on_a_command_line(story: Story) -> None:
-    """What runs now shows no secret among its arguments or in its environment."""
+    """Peer failure 32, T13: no process shows a secret in its arguments or environment."""
     here = story.institution
     secret = [p.password for p in here.people.values()] + [story.new_pin]
     secret += [(here.root / "secrets" / "hsm-pin").read_text()]
@@ -114,7 +114,7 @@ def test_no_secret_on_a_command_line(story: Story) -> None:
 
 
 def test_the_public_site_never_leads_to_the_certificate_site(story: Story) -> None:
-    """No link, redirect or sub-resource of the public site points there (design section 6)."""
+    """T21. No link, redirect or sub-resource of the public site points there (design section 6)."""
     here = story.institution
     visitor = Visitor(here)
     pages = [visitor.get("/").text, visitor.get("/login").text]

@@ -312,6 +312,7 @@ def test_old_tls_is_refused(
 
 
 def test_no_session_is_resumed(certificate: Running, authority: Authority, tmp_path: Path) -> None:
+    """Peer failure 30."""
     context = _with_certificate(authority, tmp_path)
     raw = socket.create_connection(("127.0.0.1", certificate.port))
     with context.wrap_socket(raw, server_hostname="localhost") as first:

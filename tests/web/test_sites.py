@@ -115,6 +115,7 @@ def test_password_pages_ask_for_the_login(shared: World, line: str) -> None:
 @pytest.mark.parametrize("line", [k for k, g in INVENTORY["certificate"].items() if g != "open"])
 @pytest.mark.parametrize("shown", ["", "certificate-mallory", "none"])
 def test_certificate_pages_need_a_known_certificate(shared: World, line: str, shown: str) -> None:
+    """Peer failure 29, T11, T12."""
     method, rule = line.split()
     extra = {"werkzeug.socket": ClientSocket(shown.encode())} if shown != "none" else {}
     visitor = shared.holder_of("bob")
@@ -158,6 +159,7 @@ def test_no_route_of_one_site_exists_on_the_other(shared: World, name: str) -> N
 
 
 def test_every_answer_carries_the_headers(world: World) -> None:
+    """Peer failure 35."""
     for visitor, path in (
         (world.visitor(), "/"),
         (world.visitor(), "/login"),
@@ -179,6 +181,7 @@ def test_every_answer_carries_the_headers(world: World) -> None:
 
 @pytest.mark.parametrize("host", ["evil.test", "public.test.evil.test", "public.test:444", ""])
 def test_only_the_configured_host_is_answered(shared: World, host: str) -> None:
+    """Peer failure 21."""
     visitor = shared.visitor()
     answer = visitor.get("/login", headers={"Host": host})
     assert answer.status_code == 400
@@ -202,6 +205,7 @@ ODD_PATHS = [
 
 @pytest.mark.parametrize("path", [*ODD_PATHS, f"/reset//{ID}", "/audit"])
 def test_odd_paths_find_nothing(shared: World, path: str) -> None:
+    """Peer failures 13 and 14."""
     visitor = shared.visitor()
     visitor.extra = {"PATH_INFO": path}
     assert visitor.get("/").status_code == 404
