@@ -22,8 +22,10 @@ from reset.config import CustodianSettings, Settings, Trust
 from reset.db import migrate
 from reset.db.store import SqlStore
 from reset.errors import Unavailable
+from reset.flows.adoption import Adoption
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
+from reset.flows.authenticators import Authenticators
 from reset.flows.checkpointing import Checkpointing
 from reset.flows.custody import Custody
 from reset.flows.enrol import Enrol
@@ -34,6 +36,7 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
+from reset.flows.rehearse import Rehearse
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
@@ -49,6 +52,7 @@ class Service:
     upkeep: Upkeep
     escrow: EscrowKeeping
     importing: Importing
+    adoption: Adoption
     checkpointing: Checkpointing
 
 
@@ -83,6 +87,7 @@ def service(settings: Settings) -> Service:
         certificate_url=settings.certificate_url,
         mail_domains=frozenset(settings.mail_domains),
         log_number=settings.log_number,
+        institution=settings.institution,
     )
     flows = _flows(parts, settings)
     return Service(
@@ -92,6 +97,7 @@ def service(settings: Settings) -> Service:
         upkeep=Upkeep(parts, flows.custody),
         escrow=EscrowKeeping(parts),
         importing=Importing(parts, directory.hash_password, lambda name: Path(name).read_bytes()),
+        adoption=Adoption(parts),
         checkpointing=Checkpointing(parts),
     )
 
@@ -115,6 +121,8 @@ def _flows(parts: Parts, settings: Settings) -> Flows:
         login=Login(parts),
         sessions=Sessions(parts),
         enrol=Enrol(parts),
+        authenticators=Authenticators(parts),
+        rehearse=Rehearse(parts),
         recover=recover,
         approve=approve,
         pair=Pair(parts, recover, approve),

@@ -12,6 +12,7 @@ from reset.flows.times import show
 from reset.web import (
     approve,
     auditing,
+    authenticator,
     certificate,
     enrol,
     error_pages,
@@ -25,6 +26,7 @@ from reset.web import (
     own_sessions,
     public,
     recover,
+    rehearse,
     sessions,
 )
 from reset.web.durations import span
@@ -56,6 +58,8 @@ def create_certificate_site(
     blueprints = (
         certificate.blueprint,
         enrol.blueprint,
+        authenticator.blueprint,
+        rehearse.blueprint,
         approve.blueprint,
         operate.blueprint,
         own_sessions.blueprint("certificate"),

@@ -23,7 +23,12 @@ PERSON = Person(
 TOKEN = Token("T1", "u1", "blue", "in-use", "so-login", b"\x30\x00certificate", "0a", 1)
 ANSWER = StoredAnswer("first-phone", False, 1, 1, "a2-19", b"salt", b"record")
 PROFILE = Profile(
-    "u1", (ANSWER, StoredAnswer("Who? Ω", True, 2, 1, "a2-19", b"s2", b"r2")), "a@b", "c@d", NOW
+    "u1",
+    (ANSWER, StoredAnswer("Who? Ω", True, 2, 1, "a2-19", b"s2", b"r2")),
+    "a@b",
+    "c@d",
+    NOW,
+    answers_at=NOW,
 )
 DRAW = Draw("u1", ("first-phone", "Who? Ω"), None)
 REQUEST = Request(

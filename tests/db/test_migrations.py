@@ -46,14 +46,26 @@ def bare(bare_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def _statement_parts(sql: str) -> list[str]:
+    """The parts of a CREATE statement: constraints move about, added columns come last."""
+    head, _, body = sql.partition("(")
+    parts, depth = [""], 0
+    for c in body.rpartition(")")[0]:
+        depth += (c == "(") - (c == ")")
+        if c == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return [" ".join(part.replace('"', "").split()) for part in (head, *parts)]
+
+
 def _shape(connection: Connection) -> dict[str, object]:
     """Everything that the database itself says about its tables."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(
             text("SELECT name, sql FROM sqlite_master WHERE sql NOT LIKE '%alembic_version%'")
         )
-        # the parts of a statement in any order: constraints and columns move about
-        return {name: sorted(re.split(r",\s*\n|\n", sql.replace("\t", ""))) for name, sql in rows}
+        return {name: sorted(_statement_parts(sql)) for name, sql in rows}
     found: dict[str, object] = {}
     for query in (
         "SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) "

@@ -17,7 +17,7 @@ import pytest
 
 from pkcs11_driver import wire
 from reset.errors import ResetError
-from reset.flows import codes, pairing, recover
+from reset.flows import answers, authenticators, codes, pairing
 from tests.flows.model_token import Helper, ModelToken
 from tests.flows.world import (
     HOLDER,
@@ -51,7 +51,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each flow compared a secret."""
     counts: Counter[str] = Counter()
     lock = threading.Lock()
-    for module in (codes, pairing, recover):
+    for module in (answers, authenticators, codes, pairing):
 
         def compare(a: Any, b: Any, name: str = module.__name__) -> bool:
             with lock:
@@ -71,7 +71,7 @@ def test_wrong_answers(busy_world: World, compared: Counter[str]) -> None:
     ends = at_once([lambda: world.recover.answer(HOLDER, request.id, wrong, now)] * MANY)
     rounds = world.policy.failed_rounds
     assert ends["ok"] == 0
-    assert compared[recover.__name__] == world.hasher.count - hashed == 3 * rounds
+    assert compared[answers.__name__] == world.hasher.count - hashed == 3 * rounds
     assert ends["answers-wrong"] == rounds == world.spent(f"rounds:{HOLDER}")
     assert ends["self-service-blocked"] + ends["state-conflict"] == MANY - rounds
     assert world.request(request).state == "office"
@@ -94,7 +94,7 @@ def test_a_right_answer_among_wrong_ones(busy_world: World, compared: Counter[st
     assert ends["answers-wrong"] == world.spent(f"rounds:{HOLDER}")
     # a busy hasher may end a set halfway: no verdict, and the round is given back
     verdicts = ends["ok"] + ends["answers-wrong"]
-    assert 3 * verdicts <= compared[recover.__name__] <= 3 * (verdicts + ends["busy"])
+    assert 3 * verdicts <= compared[answers.__name__] <= 3 * (verdicts + ends["busy"])
     assert set(ends) <= {"ok", "answers-wrong", "self-service-blocked", "state-conflict", "busy"}
     assert len(world.named("answers-right")) == ends["ok"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pkcs11_driver import wire
-from reset.core.profile import normalise
+from reset.core.normal_form import normalise
 from reset.errors import ResetError
 from tests.custodian.scene import SoftKeys
 from tests.flows.model_token import ADDRESS, NEW_PIN, Helper, ModelToken, follow
