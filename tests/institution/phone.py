@@ -20,7 +20,7 @@ class Phone:
         assert (told["algorithm"], told["digits"], told["period"]) == ("SHA1", "6", "30")
         self.account, self.issuer = parts.path.removeprefix("/"), told["issuer"]
         self.slow = slow
-        self._key = base64.b32decode(told["secret"])
+        self.key = base64.b32decode(told["secret"])
 
     @classmethod
     def typed(cls, key: str) -> Phone:
@@ -31,7 +31,7 @@ class Phone:
     def code(self, at: datetime) -> str:
         """The code on its screen at ``at``."""
         step = (int(at.timestamp()) - self.slow) // 30
-        mac = hmac.digest(self._key, step.to_bytes(8), hashlib.sha1)
+        mac = hmac.digest(self.key, step.to_bytes(8), hashlib.sha1)
         offset = mac[-1] & 15
         number = int.from_bytes(mac[offset : offset + 4]) & 0x7FFFFFFF
         return f"{number % 10**6:06d}"
