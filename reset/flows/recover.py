@@ -12,7 +12,7 @@ Rules (S1.54-S1.69, T1-T8):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -36,7 +36,7 @@ from reset.errors import (
     Unavailable,
 )
 from reset.flows import authenticators, codes
-from reset.flows.answers import all_match, check_typed, put_renewed, renewed
+from reset.flows.answers import Renewed, all_match, check_typed, put_renewed, renewed
 from reset.flows.approve import approver_uids
 from reset.flows.channels import channels
 from reset.flows.mails import post
@@ -169,16 +169,20 @@ class Recover:
         if not right:
             self._note_wrong(uid, here.request, blocked=spent >= limit)
             raise AnswersWrong(rounds_left=limit - spent)
-        made = renewed(parts, uid, stored, answers)
-        with parts.store.write() as uow:
+        return self._note_right(here.request, renewed(parts, uid, stored, answers), login_at)
+
+    def _note_right(self, request: Request, made: Renewed, login_at: datetime) -> Request:
+        uid, now = request.uid, self._parts.clock.now()
+        with self._parts.store.write() as uow:
             uow.tries.give_back(rounds_key(uid))
             profile = uow.profiles.get(uid)
+            uow.profiles.put_draw(Draw(uid, request.questions, now))
             if profile:
                 put_renewed(uow, profile, made)
-                uow.rehearsals.note_right(uid, parts.clock.now())
-            uow.profiles.put_draw(Draw(uid, here.request.questions, parts.clock.now()))
-            uow.audit.append("answers-right", uid, {"request": request_id})
-            return self._prove(uow, uid, request_id, login_at, "answers")
+                uow.rehearsals.note_right(uid, now)
+                self._redraw_others(uow, request)
+            uow.audit.append("answers-right", uid, {"request": request.id})
+            return self._prove(uow, uid, request.id, login_at, "answers")
 
     def _stored(self, uid: str, request: Request) -> list[StoredAnswer]:
         with self._parts.store.read() as uow:
@@ -195,9 +199,23 @@ class Recover:
         Raises ``NoProfile``, ``StateConflict``.
         """
         with self._parts.store.write() as uow:
-            drawn = draw_set(self._parts, uow, uid)
-            move(self._parts, uow, replace(request, questions=drawn), "prove")
-            uow.audit.append("questions-drawn", uid, {"request": request.id})
+            self._draw_anew(uow, request)
+
+    def _redraw_others(self, uow: UnitOfWork, answered: Request) -> None:
+        """Requests for other tokens that were pinned to this set ask another one (S1.59)."""
+        for other in uow.requests.of_holder(answered.uid):
+            same = set(other.questions) == set(answered.questions)
+            if other.id == answered.id or other.state != "collecting" or not same:
+                continue
+            if any(proof.method == "answers" for proof in uow.requests.proofs(other.id)):
+                continue
+            with suppress(StateConflict):  # it ended in this moment
+                self._draw_anew(uow, other)
+
+    def _draw_anew(self, uow: UnitOfWork, request: Request) -> None:
+        drawn = draw_set(self._parts, uow, request.uid)
+        move(self._parts, uow, replace(request, questions=drawn), "prove")
+        uow.audit.append("questions-drawn", request.uid, {"request": request.id})
 
     def _note_wrong(self, uid: str, request: Request, *, blocked: bool) -> None:
         with self._parts.store.write() as uow:

@@ -52,7 +52,9 @@ class Part:
 def explained(here: Progress, policy: Policy) -> list[Part]:
     """One part for each kind that a reset needs."""
     kinds: dict[str, dict[str, str]] = {}  # kind → requirement → method
-    code = "code-app" if here.channels.app else CODE_BOXES[policy.code_box][1]
+    # a password alone does not tell who has an app
+    app = here.channels.app and "answers" not in here.worth.missing
+    code = "code-app" if app else CODE_BOXES[policy.code_box][1]
     for need in policy.release.requirements:
         method = code if code in need.methods else need.methods[0]
         kinds.setdefault(METHODS[method].kind, {})[need.name] = method

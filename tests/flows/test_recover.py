@@ -197,6 +197,21 @@ def test_consecutive_sets_differ_always(world: World) -> None:
         world.clock.move(DAY)
 
 
+def test_another_token_is_not_asked_the_set_that_was_answered(world: World) -> None:
+    """S1.59, also for two requests at a time; until one is answered both have the pinned set."""
+    world.put_token(HOLDER, serial="T2")
+    one, two = world.open(serial=serial_of(HOLDER)), world.open(serial="T2")
+    assert set(one.questions) == set(two.questions)
+    fail(world, two)
+    assert world.request(two).questions == two.questions
+    world.answer(one)
+    anew = world.request(two).questions
+    assert set(anew) != set(one.questions)
+    assert world.open(serial="T2").questions == anew  # pinned in its turn
+    world.answer(two)
+    assert world.progress(two).step == "code"
+
+
 def test_one_verdict_for_the_set(world: World) -> None:
     """S1.62: which one was wrong changes neither the answer nor the work."""
     request = world.open()

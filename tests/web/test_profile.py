@@ -208,7 +208,9 @@ def test_the_app_at_a_reset_and_its_end(world: World) -> None:
     phone = with_app(world)
     visitor = world.logged_in()
     path = world.open_request(visitor)
+    assert "app" not in flat(visitor.get(path).text).split()  # a password alone tells nothing of it
     world.answer_questions(visitor, path)
+    assert "authenticator app" in visitor.get(path).text
     page = visitor.get(f"{path}/code").text
     assert 'name="app-code"' in page
     assert 'name="code"' in page
@@ -237,6 +239,7 @@ def test_with_the_app_alone_no_mail_is_offered(world: World) -> None:
     visitor = world.logged_in()
     path = world.open_request(visitor)
     world.answer_questions(visitor, path)
+    assert "Type the code that your authenticator app shows" in flat(visitor.get(path).text)
     page = visitor.get(f"{path}/code").text
     assert 'name="app-code"' in page
     assert 'name="code"' not in page
