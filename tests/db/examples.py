@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from reset.core.approvals import Approval, Delegation
+from reset.core.authenticator import Authenticator
 from reset.core.codes import MailCode
 from reset.core.custody import Operation
 from reset.core.identities import Person
@@ -30,6 +31,7 @@ PROFILE = Profile(
     NOW,
     answers_at=NOW,
 )
+APP = Authenticator("a" * 32, "u1", NOW)
 DRAW = Draw("u1", ("first-phone", "Who? Ω"), None)
 REQUEST = Request(
     "r1", "u1", "T1", "collecting", NOW, NOW, NOW + HOUR, "n1", "blocked", ("first-phone",)

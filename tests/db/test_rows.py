@@ -14,13 +14,13 @@ from sqlalchemy import select
 
 from reset import ports
 from reset.core.assurance import Proof
-from reset.core.authenticator import Authenticator
 from reset.core.identities import Person, tidy_pid
 from reset.db.store import SqlStore
 from reset.db.tables import outbox
 from reset.errors import BadInput, StateConflict
 from tests.db.examples import (
     ANSWER,
+    APP,
     APPROVAL,
     CODE,
     DELEGATION,
@@ -368,9 +368,6 @@ def test_idle_and_old_sessions_are_purged(store: SqlStore) -> None:
 
 
 # --- authenticators, rehearsals, reminders -------------------------------------------
-APP = Authenticator("a" * 32, "u1", NOW)
-
-
 def test_the_second_address_comes_back(store: SqlStore) -> None:
     both = replace(PROFILE, second_address="e@f", second_pending="g@h")
     with store.write() as uow:
