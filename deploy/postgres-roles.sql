@@ -14,12 +14,13 @@ GRANT USAGE ON SCHEMA public TO token_reset;
 
 -- what the service changes and deletes
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    profiles, answers, draws, tries, throttle, sessions
+    profiles, answers, draws, authenticators, tries, throttle, sessions
     TO token_reset;
 
 -- what is changed but never deleted
 GRANT SELECT, INSERT, UPDATE ON
-    people, tokens, requests, proofs, mail_codes, approvals, delegations, jobs, operations, outbox
+    people, tokens, requests, proofs, mail_codes, approvals, delegations, jobs, operations, outbox,
+    rehearsals, reminders
     TO token_reset;
 
 -- sealed SO PINs: added, and sealed anew by "escrow rewrap"

@@ -24,8 +24,10 @@ from reset.config import CustodianSettings, Settings, Trust
 from reset.db import migrate
 from reset.db.store import SqlStore
 from reset.errors import Unavailable
+from reset.flows.adoption import Adoption
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
+from reset.flows.authenticators import Authenticators
 from reset.flows.checkpointing import Checkpointing
 from reset.flows.custody import Custody
 from reset.flows.enrol import Enrol
@@ -36,6 +38,7 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
+from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
@@ -52,6 +55,7 @@ class Service:
     upkeep: Upkeep
     escrow: EscrowKeeping
     importing: Importing
+    adoption: Adoption
     checkpointing: Checkpointing
     revocation: RevocationKeeping
 
@@ -94,6 +98,7 @@ def service(settings: Settings) -> Service:
         certificate_url=settings.certificate_url,
         mail_domains=frozenset(settings.mail_domains),
         log_number=settings.log_number,
+        institution=settings.institution,
     )
     revocation = _revocation(parts, settings, trusted)
     flows = _flows(parts, settings, revocation)
@@ -109,6 +114,7 @@ def service(settings: Settings) -> Service:
             lambda name: Path(name).read_bytes(),
             revocation.ask_about,
         ),
+        adoption=Adoption(parts),
         checkpointing=Checkpointing(parts),
         revocation=revocation,
     )
@@ -146,6 +152,8 @@ def _flows(parts: Parts, settings: Settings, revocation: RevocationKeeping) -> F
         login=Login(parts),
         sessions=Sessions(parts),
         enrol=Enrol(parts),
+        authenticators=Authenticators(parts),
+        rehearse=Rehearse(parts),
         recover=recover,
         approve=approve,
         pair=Pair(parts, recover, approve),

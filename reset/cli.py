@@ -28,7 +28,7 @@ from reset.flows.csv_rows import family_in
 Arguments = argparse.Namespace
 GROUPS = {
     "db": "the service's database: bring it to the newest revision",
-    "people": "the people that the service knows: import them",
+    "people": "the people that the service knows: import them, see who is not prepared",
     "tokens": "the tokens that may be reset: import them with their sealed SO PINs",
     "escrow": "the sealed SO PINs: seal, correct, check, restore, seal anew",
     "audit": "the audit log: verify it, sign a checkpoint, prove an entry",
@@ -105,6 +105,16 @@ def _lines(path: Path) -> list[str]:
 
 def _people_import(arguments: Arguments) -> None:
     print(f"{service(arguments).importing.people(_lines(arguments.file))} people imported")
+
+
+def _people_without_profile(arguments: Arguments) -> None:
+    found, holders = service(arguments).adoption.unprepared()
+    writer = csv.writer(sys.stdout)
+    writer.writerow(("uid", "pid", "name", "mail", "missing"))
+    writer.writerows(
+        (f.person.uid, f.person.pid, f.person.name, f.person.mail, f.missing) for f in found
+    )
+    print(f"{len(found)} of {holders} token holders are not prepared", file=sys.stderr)
 
 
 def _tokens_import(arguments: Arguments) -> None:
@@ -246,6 +256,7 @@ def _time(text: str) -> datetime:
 PLAIN: tuple[tuple[str, Callable[[Arguments], None], str], ...] = (
     ("worker", _worker, "deliver mail, expire requests, settle leftovers"),
     ("db upgrade", _db_upgrade, "bring the database to the newest revision"),
+    ("people without-profile", _people_without_profile, "list token holders who are not prepared"),
     ("escrow import-key", _escrow_key, "print the key to which SO PINs are sealed for import"),
     ("escrow check", _escrow_check, "open every sealed SO PIN inside the custodian"),
     ("escrow restore", _escrow_restore, "after a restore: what only one side still knows"),

@@ -166,6 +166,7 @@ class PolicySettings(_Part):
 
     questions_minimum: int = Policy.questions_minimum
     questions_asked: int = Policy.questions_asked
+    predefined_minimum: int = Policy.predefined_minimum
     own_questions_maximum: int = Policy.own_questions_maximum
     failed_rounds: int = Policy.failed_rounds
     code_digits: int = Policy.code_digits
@@ -190,6 +191,7 @@ class PolicySettings(_Part):
         return Policy(
             questions_minimum=self.questions_minimum,
             questions_asked=self.questions_asked,
+            predefined_minimum=self.predefined_minimum,
             own_questions_maximum=self.own_questions_maximum,
             failed_rounds=self.failed_rounds,
             code_digits=self.code_digits,

@@ -79,9 +79,22 @@ class ProfileRefused(ResetError):
 
 
 class NoProfile(ResetError):
-    """data: ``missing``: ``profile`` or ``recovery-address`` (S1.54)."""
+    """data: ``missing``: ``profile``, ``recovery-address``, ``second-address`` or ``app``
+    (S1.54)."""
 
     code = "no-profile"
+
+
+class RehearsalWrong(ResetError):
+    """data: ``tries_left`` in this hour; never which answer."""
+
+    code = "rehearsal-wrong"
+
+
+class RehearsalsSpent(ResetError):
+    """data: ``retry_after`` in whole seconds."""
+
+    code = "rehearsals-spent"
 
 
 # --- a reset ------------------------------------------------------------------
@@ -128,13 +141,13 @@ class AnswersWrong(ResetError):
 
 
 class CodeWrong(ResetError):
-    """data: ``tries_left``."""
+    """data: ``tries_left``; ``channel``: ``app`` for a code that was not mailed."""
 
     code = "code-wrong"
 
 
 class CodeDead(ResetError):
-    """data: ``why``: ``expired``, ``used``, ``tries``, ``none``."""
+    """data: ``why``: ``expired``, ``used``, ``tries``, ``none``, ``no-app``."""
 
     code = "code-dead"
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from reset.core.approvals import Approval, Delegation
 from reset.core.assurance import Proof
 from reset.core.audit import Entry
+from reset.core.authenticator import Authenticator
 from reset.core.checkpoints import SignedCheckpoint
 from reset.core.codes import MailCode
 from reset.core.custody import Operation
@@ -220,8 +221,10 @@ class Custodian(Protocol):
 class Mail:
     """An outbox row. The address is looked up when it is sent, never stored here.
 
-    ``box``: ``directory``, ``recovery`` or ``recovery-pending``; ``kind`` and ``facts`` choose
-    and fill the text; ``code_id`` names the mail code to derive, never the code.
+    ``box``: ``directory``, ``recovery`` or ``second`` (the confirmed recovery addresses), each
+    of them with ``-pending`` behind it for one that waits for its code, or ``former``: ``address``,
+    which a change has just taken out of the profile and which is told of it. ``kind`` and
+    ``facts`` choose and fill the text; ``code_id`` names the mail code to derive, never the code.
     """
 
     id: str
@@ -232,6 +235,7 @@ class Mail:
     code_id: str
     created_at: datetime
     tries: int = 0
+    address: str = field(default="", repr=False)
 
 
 class Mailer(Protocol):
@@ -260,9 +264,62 @@ class Tokens(Protocol):
 class Profiles(Protocol):
     def get(self, uid: str) -> Profile | None: ...
     def put(self, profile: Profile) -> None: ...
-    def delete(self, uid: str) -> None: ...
+    def second_address(self, uid: str) -> str:
+        """The confirmed second address, or empty; the row is not held."""
+
+    def delete(self, uid: str) -> None:
+        """With answers, draw, authenticators and rehearsals."""
+
     def draw_of(self, uid: str) -> Draw | None: ...
     def put_draw(self, draw: Draw) -> None: ...
+
+
+class Authenticators(Protocol):
+    def get(self, uid: str, *, confirmed: bool) -> Authenticator | None:
+        """The enrolment that counts, or the one that waits for its first code."""
+
+    def begin(self, authenticator: Authenticator) -> None:
+        """Add an enrolment that waits; it replaces the one that waited."""
+
+    def confirm(self, uid: str, authenticator_id: str, step: int) -> bool:
+        """Make it the one that counts; False when it no longer waits."""
+
+    def use(self, authenticator_id: str, step: int) -> bool:
+        """Use up a time step and all before it; False when it was."""
+
+    def remove(self, uid: str) -> bool:
+        """Delete every enrolment; False when none counted."""
+
+
+class Rehearsals(Protocol):
+    def reserve(self, uid: str, limit: int, at: datetime, over: datetime) -> int | None:
+        """Spend one try of those begun after ``over``: the count after it, or None."""
+
+    def give_back(self, uid: str) -> None: ...
+    def since(self, uid: str) -> datetime | None:
+        """When the first try of the count was made."""
+
+    def note_right(self, uid: str, at: datetime) -> None: ...
+    def right_at(self, uid: str) -> datetime | None:
+        """When the answers were right last, at a rehearsal or a reset."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A token in use whose certificate ends at ``at``."""
+
+    serial: str
+    holder_uid: str
+    at: datetime
+
+
+class Reminders(Protocol):
+    def rehearsals_due(self, before: datetime, limit: int) -> list[str]:
+        """UIDs whose answers were neither registered nor right nor asked for since ``before``."""
+
+    def certificates_ending(self, after: datetime, until: datetime, limit: int) -> list[Ending]: ...
+    def mark(self, kind: str, about: str, at: datetime, below: datetime) -> bool:
+        """Set the mark to ``at``; False when one that is not below ``below`` is there."""
 
 
 class Tries(Protocol):
@@ -438,6 +495,9 @@ class UnitOfWork(Protocol):
     people: People
     tokens: Tokens
     profiles: Profiles
+    authenticators: Authenticators
+    rehearsals: Rehearsals
+    reminders: Reminders
     tries: Tries
     throttle: Throttle
     requests: Requests

@@ -6,8 +6,8 @@ Rules (design section 3, S2.6-S2.8):
 2. Attained level = level of the login + one for each *new* kind among fresh successes, at most 4.
    What a login starts at is the policy's to say.
 3. Password and answers are both ``know``: together they stay at 1.
-4. A code to a mailbox that the same PID opens is ``know`` as well; a code to the recovery address,
-   registered and confirmed under certificate login, is ``have`` (S1.74).
+4. A code to a mailbox that the same PID opens is ``know`` as well; a code to a recovery address, or
+   of an authenticator app, registered and confirmed under certificate login, is ``have`` (S1.74).
 5. The channel (TLS) adds nothing; stale proofs add nothing; order never matters.
 6. A context score may take a level away; it never adds one (S2.15).
 7. A gate of level N lets nobody pass whose own proofs leave a threat that N demands unanswered
@@ -64,6 +64,9 @@ METHODS: Mapping[str, Method] = {
         ("counted-tries", "derived-code", "one-time", "other-channel", "other-kind-first"),
         ("mca", "otp"),
     ),
+    "code-app": Method(
+        "have", ("counted-tries", "derived-code", "one-time", "other-kind-first"), ("otp",)
+    ),
     "code-mailbox": Method("know", ("counted-tries", "derived-code", "one-time"), ("otp",)),
     "certificate": Method(
         "have", ("hardware-key", "pin-locked", "signed-challenge", "mutual-tls"), ("hwk", "pin")
@@ -71,7 +74,8 @@ METHODS: Mapping[str, Method] = {
     "approval": Method("vouch", ("hardware-key", "pin-locked", "signed-challenge")),
     "tls": Method("channel", ("server-tls", "bound-session")),
 }
-CODES = ("code-recovery", "code-mailbox")
+MAILED = ("code-recovery", "code-mailbox")
+CODES = (*MAILED, "code-app")
 RECORDED = tuple(name for name, m in METHODS.items() if KINDS[m.kind].adds)  # become proofs
 LOGINS: Mapping[str, int] = {"password": 1, "certificate": 3}
 

@@ -18,7 +18,7 @@ from typing import Literal
 from pkcs11_driver.wire import CODE_ALPHABET, CODE_LENGTH, SELECTOR_LENGTH
 from reset.errors import BadInput, CodeDead
 
-Purpose = Literal["reset", "address"]
+Purpose = Literal["reset", "address", "second-address"]
 TYPED_LIMIT = 64  # characters, blanks included
 
 
@@ -47,14 +47,14 @@ def mail_digits(tag: bytes, digits: int) -> str:
     return str(int.from_bytes(tag) % 10**digits).zfill(digits)
 
 
-def tidy_mail_code(typed: str, digits: int) -> str:
-    """The code as typed: blanks and dashes dropped, exactly ``digits`` ASCII digits left.
+def tidy_digits(typed: str, digits: int, field: str = "code") -> str:
+    """A code as typed: blanks and dashes dropped, exactly ``digits`` ASCII digits left.
 
-    Raises ``BadInput`` (nothing is counted for a typing slip).
+    Raises ``BadInput`` for the form's ``field`` (nothing is counted for a typing slip).
     """
     code = "".join(c for c in typed if c not in " -\t\r\n\u00a0\u2009")
     if len(typed) > TYPED_LIMIT or len(code) != digits or not (code.isascii() and code.isdigit()):
-        raise BadInput(field="code", rule="digits", limit=digits)
+        raise BadInput(field=field, rule="digits", limit=digits)
     return code
 
 

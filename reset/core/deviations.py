@@ -44,6 +44,13 @@ DEVIATIONS: Mapping[str, Deviation] = {
         "the address was confirmed with the token; another person signs; no second token is at "
         "hand when the only one is blocked",
     ),
+    "asvs-6.5.4": Deviation(
+        "OWASP ASVS 5.0, 6.5.4 (L2)",
+        "one-time codes of at least 20 bits",
+        "codes of an authenticator app have 6 digits: 19.9 bits, and 3 of them are good at a time",
+        "5 tries a request and 3 requests a day, after password and answers; each step is good "
+        "once; common apps show 6 digits whatever they are told",
+    ),
     "sp800-63b-4": Deviation(
         "NIST SP 800-63B-4",
         "neither questions nor mail are authenticators",

@@ -15,6 +15,7 @@ from typing import Literal
 from pkcs11_driver.families import FAMILIES, Family
 from pkcs11_driver.wire import PinRules
 from reset.core.assurance import CAP, CODES, LOGINS, METHODS, Gate, Requirement
+from reset.core.catalogue import offered
 from reset.core.deviations import BELOW, Acceptance, acceptance_problems
 from reset.core.requests import State
 
@@ -40,9 +41,11 @@ class Policy:
 
     questions_minimum: int = 5
     questions_asked: int = 3
+    predefined_minimum: int = 3
     own_questions_maximum: int = 2
     answer_minimum: int = 3
     failed_rounds: int = 3
+    rehearsals_per_hour: int = 5
     code_digits: int = 8
     code_age: timedelta = timedelta(minutes=10)
     code_tries: int = 5
@@ -174,8 +177,17 @@ class Policy:
                 "questions_minimum: must be larger than questions_asked (S1.60)",
             ),
             (self.own_questions_maximum < 0, "own_questions_maximum: not below 0"),
+            (
+                not 0 <= self.predefined_minimum <= len(offered()),
+                f"predefined_minimum: 0 to {len(offered())}, so many are offered",
+            ),
+            (
+                self.questions_minimum > len(offered()) + self.own_questions_maximum,
+                "questions_minimum: more than are offered and may be own",
+            ),
             (self.answer_minimum < 3, "answer_minimum: at least 3"),
             (not 1 <= self.failed_rounds <= 10, "failed_rounds: 1 to 10"),
+            (not 1 <= self.rehearsals_per_hour <= 10, "rehearsals_per_hour: 1 to 10"),
             (not 8 <= self.code_digits <= 12, "code_digits: 8 to 12"),
             (self.code_age > timedelta(hours=1), "code_age: at most 60 minutes (S1.73)"),
             (not 1 <= self.code_tries <= 10, "code_tries: 1 to 10"),

@@ -34,8 +34,9 @@ class SqlOutbox(Repository):
         return self._all(Mail, found)
 
     def sent(self, mail_id: str, at: datetime) -> None:
-        """A mail was delivered."""
-        self._connection.execute(update(outbox).where(outbox.c.id == mail_id).values(sent_at=at))
+        """A mail was delivered; the address that only it had kept is forgotten."""
+        done = update(outbox).where(outbox.c.id == mail_id).values(sent_at=at, address="")
+        self._connection.execute(done)
 
     def put_off(self, mail_id: str, until: datetime) -> None:
         """A mail could not be delivered: try again at ``until``."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 
+from cryptography import x509
 from sqlalchemy import select, update
 
 from reset.core.identities import Person, tidy_pid
@@ -101,7 +103,16 @@ class SqlTokens(Repository):
 
     def put(self, token: Token) -> None:
         """Insert or change."""
-        self._put(tokens, vars(token))
+        ends = _end_of(token.certificate)
+        self._put(tokens, vars(token) | {"certificate_ends": ends})
+
+
+def _end_of(certificate: bytes) -> datetime | None:
+    """``notAfter`` of a certificate; None for what is none, which no login takes either."""
+    try:
+        return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    except (ValueError, x509.InvalidVersion):
+        return None
 
 
 def _search_form(text: str) -> str:

@@ -26,7 +26,8 @@ from reset.db.engine import make_engine, refusals
 from reset.db.limits import SqlThrottle, SqlTries
 from reset.db.outbox import SqlOutbox
 from reset.db.people import SqlPeople, SqlTokens
-from reset.db.profiles import SqlProfiles
+from reset.db.profiles import SqlAuthenticators, SqlProfiles, SqlRehearsals
+from reset.db.reminders import SqlReminders
 from reset.db.requests import SqlCodes, SqlRequests
 from reset.db.sessions import SqlSessions
 
@@ -38,6 +39,9 @@ class SqlUnitOfWork:
         self.people: ports.People = SqlPeople(connection)
         self.tokens: ports.Tokens = SqlTokens(connection)
         self.profiles: ports.Profiles = SqlProfiles(connection)
+        self.authenticators: ports.Authenticators = SqlAuthenticators(connection)
+        self.rehearsals: ports.Rehearsals = SqlRehearsals(connection)
+        self.reminders: ports.Reminders = SqlReminders(connection)
         self.tries: ports.Tries = SqlTries(connection)
         self.throttle: ports.Throttle = throttle
         self.requests: ports.Requests = SqlRequests(connection)

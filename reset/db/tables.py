@@ -25,7 +25,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     false,
     text,
@@ -35,23 +34,9 @@ from pkcs11_driver import wire
 from reset.core import assurance, codes, custody
 from reset.core import requests as core_requests
 from reset.core import tokens as core_tokens
+from reset.db.metadata import metadata, one_of
+from reset.db.profile_tables import answers, authenticators, draws, profiles, rehearsals, reminders  # noqa: F401  part of the one metadata
 from reset.db.types import Facts, PlainText, UtcTime, Words
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-
-def one_of(column: str, words: Iterable[str]) -> str:
-    """The SQL condition that ``column`` holds one of ``words``."""
-    listed = ", ".join(f"'{word}'" for word in sorted(words))
-    return f"{column} IN ({listed})"
 
 
 def _words(column: str, words: Iterable[str]) -> CheckConstraint:
@@ -99,41 +84,10 @@ tokens = Table(
     Column("certificate", LargeBinary, nullable=False),
     Column("key_id", PlainText, nullable=False),
     Column("so_version", Integer, nullable=False),
+    # from the certificate, for the worker's reminders
+    Column("certificate_ends", UtcTime, index=True),
     _words("state", get_args(core_tokens.State)),
     CheckConstraint("so_version >= 0", name="so_version"),
-)
-
-profiles = Table(
-    "profiles",
-    metadata,
-    Column("uid", PlainText, primary_key=True),
-    Column("recovery_address", PlainText, nullable=False),
-    Column("recovery_pending", PlainText, nullable=False),
-    Column("changed_at", UtcTime, nullable=False),
-)
-
-answers = Table(
-    "answers",
-    metadata,
-    Column("uid", PlainText, ForeignKey("profiles.uid", ondelete="CASCADE"), primary_key=True),
-    Column("question", PlainText, primary_key=True),
-    Column("place", Integer, nullable=False),
-    Column("own", Boolean, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("norm_version", Integer, nullable=False),
-    Column("parameters", PlainText, nullable=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("record", LargeBinary, nullable=False),
-    CheckConstraint("length(salt) > 0 AND length(record) > 0", name="salted"),
-)
-
-draws = Table(
-    "draws",
-    metadata,
-    Column("uid", PlainText, primary_key=True),
-    Column("questions", Words, nullable=False),
-    Column("answered_at", UtcTime),
-    CheckConstraint("questions <> '[]'", name="questions"),
 )
 
 tries = Table(
@@ -204,7 +158,7 @@ mail_codes = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("used_at", UtcTime),
     _words("purpose", get_args(codes.Purpose)),
-    CheckConstraint(f"purpose <> 'reset' OR {one_of('method', assurance.CODES)}", name="method"),
+    CheckConstraint(f"purpose <> 'reset' OR {one_of('method', assurance.MAILED)}", name="method"),
     CheckConstraint("used_at IS NULL OR used_at >= created_at", name="used"),
     Index("ix_mail_codes_about_purpose", "about", "purpose"),
     Index("ix_mail_codes_uid_created_at", "uid", "created_at"),
@@ -330,6 +284,7 @@ outbox = Table(
     Column("tries", Integer, nullable=False),
     Column("due_at", UtcTime, nullable=False),
     Column("sent_at", UtcTime),
+    Column("address", PlainText, nullable=False, server_default=""),
     CheckConstraint("tries >= 0", name="tries"),
     Index("ix_outbox_sent_at_due_at", "sent_at", "due_at"),
 )

@@ -1,4 +1,4 @@
-"""Sending and checking mailed codes: reserve, compare, consume (peer failures 1, 3, 7, 8, 15)."""
+"""Sending and checking mailed codes: spend, compare, consume (peer failures 1, 3, 7, 8, 15)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reset.core.codes import (
     check_alive,
     mail_context,
     mail_digits,
-    tidy_mail_code,
+    tidy_digits,
 )
 from reset.errors import CodeDead, CodeSendsSpent, CodeWrong, StateConflict
 from reset.flows.mails import post
@@ -58,34 +58,44 @@ def reserve(uow: UnitOfWork, key: str, limit: int, seen: int | None) -> int | No
 
 
 def verify(
-    parts: Parts, uid: str, purpose: Purpose, about: str, typed: str, seen: int | None = None
-) -> MailCode:
+    parts: Parts, uid: str, purpose: Purpose, about: str, typed: str, seen: int | None = None,
+    *, field: str = "code",
+) -> MailCode:  # fmt: skip
     """The code that ``typed`` matches; it is not yet consumed.
 
     A try is committed before the comparison. ``seen``: the tries that the form showed; a second
     click on it is not counted. Raises ``BadInput``, ``CodeDead``, ``CodeWrong``,
     ``StateConflict`` for the second click.
     """
-    digits = tidy_mail_code(typed, parts.policy.code_digits)
+    digits = tidy_digits(typed, parts.policy.code_digits, field)
     with parts.store.read() as uow:
         code = uow.codes.newest(purpose, about)
     code = check_alive(code, parts.clock.now(), parts.policy.code_age)
     if code.uid != uid:
         raise CodeDead(why="none")
     right = derive(parts, code)
-    limit = parts.policy.code_tries
-    with parts.store.write() as uow:
-        spent = reserve(uow, tries_key(purpose, about), limit, seen)
-        over = uow.tries.spent(tries_key(purpose, about)) >= limit
-    if spent is None and not over:
-        raise StateConflict(state=purpose, event="second-click")
-    if spent is None:
-        raise CodeDead(why="tries")
+    left = spend(parts, tries_key(purpose, about), seen)
     if not hmac.compare_digest(digits.encode(), right.encode()):
         with parts.store.write() as uow:
             uow.audit.append("code-wrong", uid, {"purpose": purpose, "about": about})
-        raise CodeWrong(tries_left=limit - spent)
+        raise CodeWrong(tries_left=left)
     return code
+
+
+def spend(parts: Parts, key: str, seen: int | None) -> int:
+    """Commit one try before a code is compared: how many are left after it.
+
+    Raises ``CodeDead`` when all are spent, ``StateConflict`` for a second click.
+    """
+    limit = parts.policy.code_tries
+    with parts.store.write() as uow:
+        spent = reserve(uow, key, limit, seen)
+        over = uow.tries.spent(key) >= limit
+    if spent is None and not over:
+        raise StateConflict(state="code", event="second-click")
+    if spent is None:
+        raise CodeDead(why="tries")
+    return limit - spent
 
 
 def consume(parts: Parts, uow: UnitOfWork, code: MailCode) -> None:

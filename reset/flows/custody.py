@@ -43,9 +43,9 @@ from reset.errors import (
 )
 from reset.flows.approve import Approve, entitled
 from reset.flows.mails import post
+from reset.flows.opening import rounds_key
 from reset.flows.pairing import check_gate, hash_secret
 from reset.flows.parts import Parts
-from reset.flows.recover import rounds_key
 from reset.flows.requests import move
 from reset.flows.times import show
 from reset.ports import ReleaseOrder, UnitOfWork

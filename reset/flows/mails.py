@@ -5,7 +5,7 @@ No mail holds a link with a secret, an answer or a PIN; a code mail gets its cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reset.flows.parts import Parts
@@ -33,20 +33,41 @@ TEXTS: Mapping[str, Text] = {
         "go to {public_url}\n" + _NOT_YOU,
     ),
     "profile-changed": Text(
-        "Your questions or your recovery address were changed",
-        "Hello {name},\n\nyour challenge questions or your recovery address were changed with "
-        "your token certificate.\n" + _NOT_YOU,
+        "Your identity profile was changed",
+        "Hello {name},\n\nthis was changed in your identity profile, with your token "
+        "certificate:\n{what}\n" + _NOT_YOU,
     ),
     "profile-deleted": Text(
         "Your questions were deleted",
-        "Hello {name},\n\nyour challenge questions and your recovery address were deleted with "
-        "your token certificate.\nA blocked token can now only be reset in person at the "
-        "registration office.\n" + _NOT_YOU,
+        "Hello {name},\n\nyour challenge questions, recovery addresses and authenticator app were "
+        "deleted with your token certificate.\nA blocked token can now only be reset in person at "
+        "the registration office.\n" + _NOT_YOU,
     ),
     "address-code": Text(
         "Code to confirm your recovery address",
         "Hello {name},\n\nyour code is: {code}\n\nType it on the page where you registered this "
         "address. It is good for {minutes} minutes and only once.\n" + _NOT_YOU,
+    ),
+    "second-address-code": Text(
+        "Code to confirm your second recovery address",
+        "Hello {name},\n\nyour code is: {code}\n\nType it on the page where you registered this "
+        "address. It is good for {minutes} minutes and only once.\n" + _NOT_YOU,
+    ),
+    "rehearsal-due": Text(
+        "Do you still know the answers to your questions?",
+        "Hello {name},\n\nfor a year nobody has asked you the questions that help you when your "
+        "token is blocked. People forget answers: please try now whether you still know yours, "
+        "while your token works. It takes about three minutes. Plug in your token and type this "
+        "address into your browser:\n{certificate_url}/profile\nNothing can go wrong there: a "
+        "wrong answer blocks nothing, and you can register new ones at once.\n" + _NOT_YOU,
+    ),
+    "certificate-ending": Text(
+        "The certificate on your token ends soon",
+        "Hello {name},\n\nthe certificate on your token ends on {ends}.\nToken: {token}\n"
+        "Please ask the registration office for a new one in good time. Until then you can try "
+        "whether you still know the answers to your questions, change them, or register them: "
+        "plug in your token and type this address into your browser:\n{certificate_url}/profile\n"
+        "Once the certificate has ended, that page does not open with this token.\n" + _NOT_YOU,
     ),
     "reset-code": Text(
         "Your code for resetting your token PIN",
@@ -130,6 +151,29 @@ TEXTS: Mapping[str, Text] = {
     ),
 }
 
+# the change that a mail names; the first two have a text of their own
+CHANGES: Mapping[str, str] = {
+    "profile-registered": "",
+    "profile-deleted": "",
+    "questions": "The questions and answers were replaced.",
+    "questions-and-recovery": "The questions and answers were replaced, and a new recovery address "
+    "waits to be confirmed; until then the old one stays in force.",
+    "recovery-waits": "A new recovery address waits to be confirmed; until then the old one stays "
+    "in force.",
+    "recovery-kept": "The recovery address stays as it was; the change that waited was dropped.",
+    "recovery-confirmed": "The recovery address was confirmed. From now on codes go there, and to "
+    "no address that it replaced.",
+    "second-waits": "A second recovery address waits to be confirmed.",
+    "second-kept": "The second recovery address stays as it was; the change that waited was "
+    "dropped.",
+    "second-confirmed": "A second recovery address was confirmed. From now on codes may go there, "
+    "and to no address that it replaced.",
+    "second-removed": "The second recovery address was removed. No code goes there any more.",
+    "app-registered": "An authenticator app was registered. Its codes count from now on, and no "
+    "codes of an app that it replaced.",
+    "app-removed": "The authenticator app was removed. Its codes do not count any more.",
+}
+
 
 def post(
     parts: Parts, uow: UnitOfWork, uid: str, kind: str, *,
@@ -137,8 +181,9 @@ def post(
 ) -> None:  # fmt: skip
     """Put one mail per box into the outbox of this transaction.
 
-    A box that has no address when the mail is due is passed over then. ``facts["token"]``, a
-    serial, is told with the token's label.
+    A box that has no address when the mail is due is passed over then; what goes to ``recovery``
+    and is no code goes to the second address, too. ``facts["token"]``, a serial, is told with the
+    token's label.
     """
     if kind not in TEXTS:
         raise RuntimeError(f"unknown mail {kind}")
@@ -146,8 +191,25 @@ def post(
     if token:
         named = token.label != token.serial
         facts["token"] = f"{token.label}, number {token.serial}" if named else token.serial
+    if "recovery" in boxes and not code_id and uow.profiles.second_address(uid):
+        boxes = (*boxes, "second")
     for box in boxes:
         uow.outbox.add(Mail(parts.new_id(), uid, box, kind, facts, code_id, parts.clock.now()))
+
+
+def post_change(
+    parts: Parts, uow: UnitOfWork, uid: str, change: str, gone: Iterable[str] = ()
+) -> None:
+    """Tell every known address of a change of the profile, after it was stored.
+
+    ``change``: a key of ``CHANGES``; ``gone``: addresses that it took out, empty ones are none.
+    """
+    words, now = CHANGES[change], parts.clock.now()
+    kind = "profile-changed" if words else change
+    post(parts, uow, uid, kind, what=words)
+    for address in filter(None, gone):
+        facts = {"what": words}
+        uow.outbox.add(Mail(parts.new_id(), uid, "former", kind, facts, "", now, address=address))
 
 
 def write(parts: Parts, mail: Mail, name: str, code: str) -> tuple[str, str]:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from reset.core.custody import Operation
 from reset.core.identities import Person
-from reset.core.profile import Profile
+from reset.core.profile import Channels, Profile
 from reset.core.requests import Request
 from reset.core.tokens import Token
 from reset.errors import BadInput, Forbidden, StateConflict
 from reset.flows.approve import approver_uids
+from reset.flows.channels import channels
 from reset.flows.mails import post
+from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
-from reset.flows.recover import rounds_key
 
 ID_KINDS = {
     "institution-card": "Card of the institution with photo",
@@ -37,6 +38,7 @@ class Dossier:
     person: Person
     tokens: tuple[Token, ...]
     profile: Profile | None
+    channels: Channels
     requests: tuple[Request, ...]
     operations: tuple[Operation, ...]
     approvers: tuple[Person, ...]
@@ -75,10 +77,12 @@ class Operate:
             tokens = tuple(uow.tokens.of_holder(uid))
             spent = uow.tries.spent(rounds_key(uid))
             found = [uow.operations.unresolved_of(t.serial) for t in tokens]
+            profile = uow.profiles.get(uid)
             return Dossier(
                 person=person,
                 tokens=tokens,
-                profile=uow.profiles.get(uid),
+                profile=profile,
+                channels=channels(parts.policy, uow, uid, profile),
                 requests=tuple(uow.requests.of_holder(uid)),
                 operations=tuple(o for o in found if o),
                 approvers=tuple(a for a in approvers if a),

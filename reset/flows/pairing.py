@@ -30,8 +30,9 @@ from reset.errors import (
     StateConflict,
 )
 from reset.flows.approve import Approve
+from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
-from reset.flows.recover import Recover, rounds_key
+from reset.flows.recover import Recover
 from reset.ports import UnitOfWork
 
 

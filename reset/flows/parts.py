@@ -27,7 +27,7 @@ class Parts:
     """Ports and policy. ``public_url`` and ``certificate_url``: the addresses of the two sites,
     from the settings, never from a request (peer failure 21); ``mail_domains``: domains whose
     mailboxes the PID opens, lower case; ``log_number``: raised when a restored log goes on as a new
-    one."""
+    one; ``institution``: its name."""
 
     policy: Policy
     clock: Clock
@@ -43,6 +43,7 @@ class Parts:
     certificate_url: str
     mail_domains: frozenset[str]
     log_number: int = 1
+    institution: str = ""
 
     @property
     def log_origin(self) -> str:

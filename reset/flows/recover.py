@@ -11,53 +11,41 @@ Rules (S1.54-S1.69, T1-T8):
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pkcs11_driver.wire import PinRules
-from reset.core.approvals import one_line
 from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
 from reset.core.identities import Person
 from reset.core.policy import CODE_BOXES
-from reset.core.profile import ANSWER_LIMIT, Draw, StoredAnswer, answer_context, draw, normalise
+from reset.core.profile import SLOTS, Channels, Draw, Slot, StoredAnswer
 from reset.core.requests import TRANSITIONS, Event, Request
 from reset.core.tokens import Token
 from reset.errors import (
     AnswersWrong,
-    BadInput,
     Busy,
     CodeDead,
     CodeWrong,
-    NoApprover,
     NoProfile,
     NotFound,
-    NoToken,
-    OperationUnresolved,
     ProofsMissing,
     SelfServiceBlocked,
     StateConflict,
-    TokenChoiceNeeded,
-    TooManyRequests,
     Unavailable,
 )
-from reset.flows import codes
+from reset.flows import authenticators, codes
+from reset.flows.answers import Renewed, all_match, check_typed, put_renewed, renewed
 from reset.flows.approve import approver_uids
+from reset.flows.channels import channels
 from reset.flows.mails import post
+from reset.flows.opening import blocked, draw_set, missing, open_request, rounds_key
 from reset.flows.parts import Parts
 from reset.flows.requests import move
 from reset.flows.times import show
 from reset.ports import UnitOfWork
-
-DAY = timedelta(days=1)
-OPENED_PER_DAY = 20  # each mails the holder; the policy's limit counts those with right answers
-
-
-def rounds_key(uid: str) -> str:
-    """The counter of failed rounds: per person, over all requests and sessions (S1.65)."""
-    return f"rounds:{uid}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,7 @@ class Overview:
 class Progress:
     """Where one request stands. ``step``: login, questions, code, wait, helper, office, done or
     ended; ``worth``: what all proofs amount to so far, of what the token's reset needs;
-    ``approvers``: names; ``rounds_left``: of answering;
+    ``approvers``: names; ``rounds_left``: of answering; ``channels``: ways to a code;
     ``pin_rules``: for its token."""
 
     request: Request
@@ -87,6 +75,7 @@ class Progress:
     rounds_spent: int
     code_tries: int
     pin_rules: PinRules
+    channels: Channels
 
 
 class Recover:
@@ -99,7 +88,8 @@ class Recover:
         with self._parts.store.read() as uow:
             tokens = tuple(t for t in uow.tokens.of_holder(uid) if t.state == "in-use")
             requests = tuple(uow.requests.of_holder(uid))
-            return Overview(tokens, requests, self._missing(uow, uid), self._blocked(uow, uid))
+            lacking = missing(self._parts, uow, uid)
+            return Overview(tokens, requests, lacking, blocked(self._parts, uow, uid))
 
     def progress(self, uid: str, request_id: str, login_at: datetime) -> Progress:
         """Where the request stands. ``login_at``: when this session's password was given.
@@ -111,7 +101,8 @@ class Recover:
             request = _own(uow, uid, request_id)
             proofs = [*uow.requests.proofs(request_id), Proof("password", login_at)]
             operation = uow.operations.of_request(request_id)
-            blocked = self._blocked(uow, uid)
+            closed = blocked(parts, uow, uid)
+            ways = channels(parts.policy, uow, uid, uow.profiles.get(uid))
             spent = uow.tries.spent(rounds_key(uid))
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
             token = uow.tokens.get(request.token_serial)
@@ -124,101 +115,23 @@ class Recover:
             request=request,
             standing=here,
             worth=standing(last, proofs, now),
-            step=_step(request, here, blocked),
+            step=_step(request, here, closed),
             operation=operation,
             approvers=names,
             rounds_left=max(0, policy.failed_rounds - spent),
             rounds_spent=spent,
             code_tries=tries,
             pin_rules=parts.pin_rules(token),
+            channels=ways,
         )
-
-    def _blocked(self, uow: UnitOfWork, uid: str) -> bool:
-        return uow.tries.spent(rounds_key(uid)) >= self._parts.policy.failed_rounds
-
-    def _missing(self, uow: UnitOfWork, uid: str) -> str:
-        profile = uow.profiles.get(uid)
-        if profile is None or not profile.answers:
-            return "profile"
-        own_address = self._parts.policy.code_box == "recovery"
-        return "recovery-address" if own_address and not profile.recovery_address else ""
 
     # --- opening ---------------------------------------------------------------------
     def open(self, person: Person, login_at: datetime, serial: str | None, reason: str) -> Request:
         """Open a request for one of the person's own tokens, or return the open one.
 
-        Raises ``NoToken``, ``TokenChoiceNeeded``, ``NotFound``, ``NoProfile``,
-        ``SelfServiceBlocked``, ``OperationUnresolved``, ``TooManyRequests``, ``NoApprover``.
+        Raises what ``opening.open_request`` raises.
         """
-        parts, uid = self._parts, person.uid
-        if not approver_uids(parts, uid):
-            raise NoApprover(reason="none-named")
-        try:
-            return self._open(person, login_at, serial, reason)
-        except StateConflict:
-            # a second click at the same moment was faster: now its request is found
-            return self._open(person, login_at, serial, reason)
-
-    def _open(self, person: Person, login_at: datetime, serial: str | None, reason: str) -> Request:
-        parts, uid = self._parts, person.uid
-        with parts.store.write() as uow:
-            token = _choose(uow, uid, serial)
-            running = uow.requests.open_of_token(token.serial)
-            if running and running.uid == uid:
-                return running
-            self._check_may_open(uow, uid, token)
-            request = self._new_request(uow, uid, token, reason)
-            uow.requests.add(request)
-            uow.requests.add_proof(request.id, Proof("password", login_at))
-            facts = {"request": request.id, "token": token.serial}
-            uow.audit.append("request-opened", uid, facts)
-            uow.audit.append("questions-drawn", uid, {"request": request.id})
-            post(parts, uow, uid, "request-opened", token=token.serial)
-        return request
-
-    def _check_may_open(self, uow: UnitOfWork, uid: str, token: Token) -> None:
-        policy, now = self._parts.policy, self._parts.clock.now()
-        if self._blocked(uow, uid):
-            raise SelfServiceBlocked
-        missing = self._missing(uow, uid)
-        if missing:
-            raise NoProfile(missing=missing)
-        if uow.operations.unresolved_of(token.serial):
-            raise OperationUnresolved(serial=token.serial)
-        day = now - DAY
-        if (
-            uow.requests.opened_since(uid, day, answered=True) >= policy.requests_per_day
-            or uow.requests.opened_since(uid, day, answered=False) >= OPENED_PER_DAY
-        ):
-            raise TooManyRequests(limit=policy.requests_per_day, hours=24)
-
-    def _new_request(self, uow: UnitOfWork, uid: str, token: Token, reason: str) -> Request:
-        parts, now = self._parts, self._parts.clock.now()
-        drawn = self._draw(uow, uid)
-        reason = one_line(reason) if reason.strip() else "token blocked"
-        return Request(
-            id=parts.new_id(),
-            uid=uid,
-            token_serial=token.serial,
-            state="collecting",
-            created_at=now,
-            changed_at=now,
-            expires_at=now + parts.policy.request_age,
-            nonce=parts.random.token(16).hex(),
-            reason=reason,
-            questions=drawn,
-        )
-
-    def _draw(self, uow: UnitOfWork, uid: str) -> tuple[str, ...]:
-        """Draw a set, or take the pending one again, and pin it to the person."""
-        profile = uow.profiles.get(uid)
-        if profile is None:
-            raise NoProfile(missing="profile")
-        last = uow.profiles.draw_of(uid)
-        known = [a.question for a in profile.answers]
-        drawn = draw(known, last, self._parts.policy.questions_asked, self._parts.random.below)
-        uow.profiles.put_draw(Draw(uid, drawn, None))
-        return drawn
+        return open_request(self._parts, person, login_at, serial, reason)
 
     # --- proofs ----------------------------------------------------------------------
     def answer(
@@ -241,12 +154,8 @@ class Recover:
             raise SelfServiceBlocked
         if here.step != "questions":
             raise StateConflict(state=here.request.state, event="answers")
-        for number, text in enumerate(answers, 1):
-            if not normalise(text) or len(text) > ANSWER_LIMIT:
-                raise BadInput(field=f"answer-{number}", rule="empty" if text == "" else "answer")
+        check_typed(answers, len(here.request.questions))
         stored = self._stored(uid, here.request)
-        if len(answers) != len(stored):
-            raise BadInput(field="answer-1", rule="count", limit=len(stored))
         with parts.store.write() as uow:
             limit = parts.policy.failed_rounds
             spent = codes.reserve(uow, rounds_key(uid), limit, seen)
@@ -256,7 +165,7 @@ class Recover:
         if spent is None:
             raise SelfServiceBlocked
         try:
-            right = self._all_match(uid, stored, answers)
+            right = all_match(parts, uid, stored, answers)
         except (Busy, Unavailable):
             # no verdict was given, so the holder does not pay for our trouble
             with parts.store.write() as uow:
@@ -265,11 +174,20 @@ class Recover:
         if not right:
             self._note_wrong(uid, here.request, blocked=spent >= limit)
             raise AnswersWrong(rounds_left=limit - spent)
-        with parts.store.write() as uow:
+        return self._note_right(here.request, renewed(parts, uid, stored, answers), login_at)
+
+    def _note_right(self, request: Request, made: Renewed, login_at: datetime) -> Request:
+        uid, now = request.uid, self._parts.clock.now()
+        with self._parts.store.write() as uow:
             uow.tries.give_back(rounds_key(uid))
-            uow.profiles.put_draw(Draw(uid, here.request.questions, parts.clock.now()))
-            uow.audit.append("answers-right", uid, {"request": request_id})
-            return self._prove(uow, uid, request_id, login_at, "answers")
+            profile = uow.profiles.get(uid)
+            uow.profiles.put_draw(Draw(uid, request.questions, now))
+            if profile:
+                put_renewed(uow, profile, made)
+                uow.rehearsals.note_right(uid, now)
+                self._redraw_others(uow, request)
+            uow.audit.append("answers-right", uid, {"request": request.id})
+            return self._prove(uow, uid, request.id, login_at, "answers")
 
     def _stored(self, uid: str, request: Request) -> list[StoredAnswer]:
         with self._parts.store.read() as uow:
@@ -286,17 +204,23 @@ class Recover:
         Raises ``NoProfile``, ``StateConflict``.
         """
         with self._parts.store.write() as uow:
-            drawn = self._draw(uow, uid)
-            move(self._parts, uow, replace(request, questions=drawn), "prove")
-            uow.audit.append("questions-drawn", uid, {"request": request.id})
+            self._draw_anew(uow, request)
 
-    def _all_match(self, uid: str, stored: list[StoredAnswer], answers: Sequence[str]) -> bool:
-        parts, verdicts = self._parts, []
-        for record, text in zip(stored, answers, strict=True):
-            tag = parts.hasher.tag(normalise(text), record.salt, record.parameters)
-            made = parts.custodian.hmac(answer_context(uid, record, tag))
-            verdicts.append(hmac.compare_digest(made, record.record))
-        return all(verdicts)
+    def _redraw_others(self, uow: UnitOfWork, answered: Request) -> None:
+        """Requests for other tokens that were pinned to this set ask another one (S1.59)."""
+        for other in uow.requests.of_holder(answered.uid):
+            same = set(other.questions) == set(answered.questions)
+            if other.id == answered.id or other.state != "collecting" or not same:
+                continue
+            if any(proof.method == "answers" for proof in uow.requests.proofs(other.id)):
+                continue
+            with suppress(StateConflict):  # it ended in this moment
+                self._draw_anew(uow, other)
+
+    def _draw_anew(self, uow: UnitOfWork, request: Request) -> None:
+        drawn = draw_set(self._parts, uow, request.uid)
+        move(self._parts, uow, replace(request, questions=drawn), "prove")
+        uow.audit.append("questions-drawn", request.uid, {"request": request.id})
 
     def _note_wrong(self, uid: str, request: Request, *, blocked: bool) -> None:
         with self._parts.store.write() as uow:
@@ -317,24 +241,37 @@ class Recover:
             raise StateConflict(state=here.request.state, event="code")
         return here
 
-    def send_code(self, uid: str, request_id: str, login_at: datetime) -> None:
-        """Mail a code to the box that the policy names.
+    def send_code(
+        self, uid: str, request_id: str, login_at: datetime, slot: Slot | None = None
+    ) -> None:
+        """Mail a code to the box that the policy names: of recovery addresses that of ``slot``,
+        else the first that is confirmed.
 
         Raises ``ProofsMissing`` before the questions are answered, ``CodeSendsSpent``,
-        ``NoProfile`` without an address, ``SelfServiceBlocked``, ``StateConflict`` when no code is
-        of use now.
+        ``NoProfile`` without such an address, ``SelfServiceBlocked``, ``StateConflict`` when no
+        code is of use now.
         """
-        here = self._at_code(uid, request_id, login_at)
-        if set(here.standing.missing) & {"password", "answers"}:
-            raise ProofsMissing(missing=list(here.standing.missing), gate="code")
+        self._answered(self._at_code(uid, request_id, login_at))
         with self._parts.store.write() as uow:
-            missing = self._missing(uow, uid)
-            if missing:
-                raise NoProfile(missing=missing)
+            lacking = missing(self._parts, uow, uid)
+            if lacking:
+                raise NoProfile(missing=lacking)
+            box, method = self._box(uow, uid, slot)
             request = _own(uow, uid, request_id)
             move(self._parts, uow, request, "prove")
-            box, method = CODE_BOXES[self._parts.policy.code_box]
             codes.send(self._parts, uow, uid, "reset", request_id, box=box, method=method)
+
+    def _box(self, uow: UnitOfWork, uid: str, slot: Slot | None) -> tuple[str, str]:
+        """Where a mailed code goes, and the method that it proves. Raises ``NoProfile``."""
+        kind = self._parts.policy.code_box
+        box, method = CODE_BOXES[kind]
+        if kind == "mailbox":
+            return box, method
+        profile = uow.profiles.get(uid)
+        slots = [s for s in SLOTS if profile and profile.confirmed(s)]
+        if not slots or (slot and slot not in slots):
+            raise NoProfile(missing="recovery-address")
+        return slot or slots[0], method
 
     def enter_code(
         self, uid: str, request_id: str, typed: str, login_at: datetime, seen: int | None = None
@@ -347,16 +284,41 @@ class Recover:
         """
         parts = self._parts
         self._at_code(uid, request_id, login_at)
-        try:
+        with self._ending_when_spent(uid, request_id):
             code = codes.verify(parts, uid, "reset", request_id, typed, seen)
+        with parts.store.write() as uow:
+            codes.consume(parts, uow, code)
+            return self._prove(uow, uid, request_id, login_at, code.method)
+
+    def enter_app_code(
+        self, uid: str, request_id: str, typed: str, login_at: datetime, seen: int | None = None
+    ) -> Request:
+        """Check a code of the authenticator app; it shares the tries of mailed codes.
+
+        Raises what ``enter_code`` raises, and ``ProofsMissing`` before the questions are answered.
+        """
+        parts = self._parts
+        self._answered(self._at_code(uid, request_id, login_at))
+        with self._ending_when_spent(uid, request_id):
+            match = authenticators.verify(parts, uid, request_id, typed, seen)
+        with parts.store.write() as uow:
+            authenticators.consume(uow, match, request_id)
+            return self._prove(uow, uid, request_id, login_at, "code-app")
+
+    def _answered(self, here: Progress) -> None:
+        if set(here.standing.missing) & {"password", "answers"}:
+            raise ProofsMissing(missing=list(here.standing.missing), gate="code")
+
+    @contextmanager
+    def _ending_when_spent(self, uid: str, request_id: str) -> Iterator[None]:
+        """End the request with its last wrong code. Raises ``CodeDead`` then."""
+        try:
+            yield
         except CodeWrong as wrong:
             if wrong.data["tries_left"] == 0:
                 self._tries_spent(uid, request_id)
                 raise CodeDead(why="tries") from None
             raise
-        with parts.store.write() as uow:
-            codes.consume(parts, uow, code)
-            return self._prove(uow, uid, request_id, login_at, code.method)
 
     def _tries_spent(self, uid: str, request_id: str) -> None:
         with self._parts.store.write() as uow:
@@ -414,20 +376,6 @@ def _own(uow: UnitOfWork, uid: str, request_id: str) -> Request:
     return request
 
 
-def _choose(uow: UnitOfWork, uid: str, serial: str | None) -> Token:
-    tokens = [t for t in uow.tokens.of_holder(uid) if t.state == "in-use"]
-    if not tokens:
-        raise NoToken
-    if serial:
-        for token in tokens:
-            if token.serial == serial:
-                return token
-        raise NotFound(what="token")
-    if len(tokens) > 1:
-        raise TokenChoiceNeeded(serials=[t.serial for t in tokens])
-    return tokens[0]
-
-
 def _step(request: Request, here: Standing, blocked: bool) -> str:
     """What the holder does next."""
     ends = {"done": "done", "denied": "ended", "expired": "ended", "cancelled": "ended"}
@@ -437,7 +385,7 @@ def _step(request: Request, here: Standing, blocked: bool) -> str:
         return "office"
     if request.state == "waiting_for_approval":
         return "wait"
-    for missing, step in (("password", "login"), ("answers", "questions"), ("code", "code")):
-        if missing in here.missing:
+    for proof, step in (("password", "login"), ("answers", "questions"), ("code", "code")):
+        if proof in here.missing:
             return step
     return "helper" if here.open else "office"

@@ -1,4 +1,5 @@
-"""What the worker does again and again: deliver mail, let old things expire, settle leftovers."""
+"""What the worker does again and again: deliver mail, let old things expire, settle leftovers,
+remind."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from reset.flows import codes
 from reset.flows.custody import Custody
 from reset.flows.mails import post, write
 from reset.flows.parts import Parts
+from reset.flows.reminding import Reminding
 from reset.flows.requests import move
 from reset.ports import Mail
 
@@ -22,10 +24,12 @@ class Upkeep:
     def __init__(self, parts: Parts, custody: Custody) -> None:
         self._parts = parts
         self._custody = custody
+        self._reminding = Reminding(parts)
 
     def run_once(self) -> int:
         """One round; the number of things done, 0 when there was nothing to do."""
-        return self.deliver() + self.expire() + self.settle() + self.purge()
+        done = self.deliver() + self.expire() + self.settle() + self.purge()
+        return done + self._reminding.run_once()
 
     def deliver(self) -> int:
         """Send the mails that are due, at least once each, with back-off on failure."""
@@ -60,6 +64,9 @@ class Upkeep:
             "directory": person.mail if person else "",
             "recovery": profile.recovery_address if profile else "",
             "recovery-pending": profile.recovery_pending if profile else "",
+            "second": profile.second_address if profile else "",
+            "second-pending": profile.second_pending if profile else "",
+            "former": mail.address,
         }
         to = addresses[mail.box]
         late = code and parts.clock.now() >= code.created_at + parts.policy.code_age

@@ -12,6 +12,7 @@ from reset.flows.times import show
 from reset.web import (
     approve,
     auditing,
+    authenticator,
     certificate,
     enrol,
     error_pages,
@@ -26,6 +27,7 @@ from reset.web import (
     proxy,
     public,
     recover,
+    rehearse,
     sessions,
 )
 from reset.web.durations import span
@@ -57,6 +59,8 @@ def create_certificate_site(
     blueprints = (
         certificate.blueprint,
         enrol.blueprint,
+        authenticator.blueprint,
+        rehearse.blueprint,
         approve.blueprint,
         operate.blueprint,
         own_sessions.blueprint("certificate"),

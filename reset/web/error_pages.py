@@ -33,7 +33,7 @@ _HTTP = {
     413: "too-large",
     415: "unsupported-type",
 }
-_VARIANTS = ("reason", "rule", "why", "missing", "rounds_left")
+_VARIANTS = ("reason", "rule", "why", "missing", "rounds_left", "channel")
 _OF_ONE_FIELD = (CodeDead, CodeWrong, SignatureRefused, TokenChoiceNeeded)
 _NUMBERED = re.compile(r"(question|answer)-(\d{1,2})")
 

@@ -111,6 +111,26 @@ WORDS: Mapping[str, Words] = {
         "A reset by yourself needs a recovery address that you confirmed while your token worked.",
         _OFFICE,
     ),
+    "no-profile:second-address": Words(
+        409, "No second address is registered", "There is no second recovery address.",
+        "Go to your questions: the page shows what is registered.",
+    ),
+    "no-profile:app": Words(
+        409, "No app is registered", "There is no authenticator app.",
+        "Go to your questions: the page shows what is registered.",
+    ),
+    "rehearsal-wrong": Words(
+        422, "Not all answers are right",
+        "At least one of the answers differs from what you registered. Nothing is blocked and "
+        "nothing was counted for a reset. Tries left in this hour: {tries_left}.",
+        "Check the spelling and answer all again. If you do not know one for certain, register "
+        "new answers: it takes about five minutes.",
+    ),
+    "rehearsals-spent": Words(
+        429, "Enough tries for now",
+        "As many tries were made as are allowed in one hour. Nothing is blocked.",
+        "Try again in {wait}, or register new answers now: it takes about five minutes.",
+    ),
     # --- a reset
     "self-service-blocked": Words(
         403, "Self-service is blocked for you",
@@ -161,6 +181,13 @@ WORDS: Mapping[str, Words] = {
         403, "The code is not right", "This is not the code of the newest mail. "
         "Tries left: {tries_left}.", "Compare it with the newest mail and type it again.",
     ),
+    "code-wrong:app": Words(
+        403, "The code is not right",
+        "This is not the code that your app shows now, or it was used before. "
+        "Tries left: {tries_left}.",
+        "Wait until the app shows the next code (up to 30 seconds) and type that one. If it is "
+        "never right, let your phone set its clock by the network.",
+    ),
     "code-dead": Words(
         410, "This code can no longer be used", "Each code is good once and for a short time.",
         "Have a new code sent; it arrives within about two minutes.",
@@ -176,6 +203,12 @@ WORDS: Mapping[str, Words] = {
     "code-dead:none": Words(
         410, "No code is open", "No code was sent yet, or a newer one replaced it.",
         "Have a code sent, or use the one of the newest mail.",
+    ),
+    "code-dead:no-app": Words(
+        410, "No app waits or is registered",
+        "The picture is too old, or the app was removed in the meantime.",
+        "With your token, begin anew on the page of the authenticator app; at a reset, have a "
+        "code mailed.",
     ),
     "code-sends-spent": Words(
         429, "No more codes for now", "As many codes were sent as are allowed in one hour.",
@@ -314,18 +347,33 @@ RULES: Mapping[str, str] = {
     "unknown": "Nobody with this UID is known.",
     "period": "The last day must not lie before the first or in the past; at most {limit} days.",
     "date": "Write the date as year-month-day, for example 2030-01-31.",
-    "address": "This is not one e-mail address.",
-    "same-mailbox": "Your login opens this mailbox too. Use a private address elsewhere.",
+    "address": "This is not one e-mail address. Write it like name@example.org.",
+    "same-mailbox": "Your login opens this mailbox too, so it would be no second proof. "
+    "Use a private address elsewhere.",
+    "same-address": "This is your other recovery address already. Use another mailbox.",
+    "channel": "This is no way to a code. Choose one that the page offers.",
     "too-few": "At least {limit} questions are needed.",
-    "own-too-short": "Choose a question, or write your own with at least 10 letters.",
-    "question-twice": "This question is chosen twice.",
-    "too-many-own": "Too many questions of your own; choose this one from the list.",
-    "too-short": "The answer is too short; use more letters or digits.",
-    "pattern": "This answer is a simple pattern and easy to guess.",
-    "too-common": "Too many people give this answer; it is easy to guess.",
-    "in-question": "The answer is part of the question.",
-    "about-you": "The answer is your name, login or mail address; others know those.",
-    "answer-twice": "Two answers are the same; give each question its own.",
+    "empty-row": "Choose a question and answer it: {limit} are needed.",
+    "no-question": "Choose a question, or choose “a question of my own” and write it.",
+    "retired": "This question is no longer offered. Choose another one.",
+    "own-too-short": "Your own question is too short to be understood in years. "
+    "Write at least 10 letters.",
+    "question-twice": "This question is chosen twice. Choose another one.",
+    "too-many-own": "At most {limit} questions may be your own. Choose this one from the list.",
+    "too-few-predefined": "At least {limit} questions must be from the list. "
+    "Choose one there in place of this one.",
+    "too-short": "This is too short and quickly guessed. Use more letters or digits, "
+    "or choose another question.",
+    "pattern": "This is a row of the alphabet or the keyboard; guessers try those first. "
+    "Use a real answer.",
+    "too-common": "Many people give this answer, so guessers try it first. "
+    "Say it more exactly, or choose another question.",
+    "in-question": "These are words of the question. Give an answer that it does not tell.",
+    "about-you": "This is your name, login or mail address; others know those. "
+    "Choose another question.",
+    "institution": "This is the name of the institution; everybody here knows it. "
+    "Choose another question.",
+    "answer-twice": "Two answers are the same: who knows one knows both. Give each its own.",
     "answer": "Please type an answer with letters or digits.",
     "count": "Please answer all {limit} questions.",
 }
@@ -336,7 +384,11 @@ LABELS: Mapping[str, str] = {
     "token": "Token",
     "reason": "Reason",
     "code": "Code",
+    "app-code": "Code from the app",
+    "second-code": "Code",
+    "channel": "Way to a code",
     "recovery-address": "Recovery address",
+    "second-address": "Second recovery address",
     "signature": "Signature file",
     "delegate": "Person who stands in",
     "starts": "First day",
@@ -352,15 +404,21 @@ NOTICES: Mapping[str, str] = {
     "session-ended": "Your session has ended. Nothing was changed. Log in to go on.",
     "moved-on": "That step was already done. This is where your request stands now.",
     "step-needed": "One step is needed first; it is shown below.",
-    "profile-changed": "Your questions were changed after this request was opened. "
-    "Here are new ones.",
+    "profile-changed": "Your questions were changed in the meantime. Here are those of now.",
     "answers-right": "Your answers are right.",
     "code-sent": "A code is on its way; it usually arrives within two minutes.",
     "code-right": "The code is right.",
     "cancelled": "The request is cancelled. Nothing was changed on your token.",
     "profile-saved": "Your questions are saved.",
+    "checked-some": "Checked: nothing is saved yet. What can be used is marked below.",
     "address-confirmed": "Your recovery address is confirmed.",
-    "profile-deleted": "Your questions and your recovery address are deleted.",
+    "second-saved": "A code is on its way to the second address. Type it here to confirm it.",
+    "second-confirmed": "Your second recovery address is confirmed.",
+    "second-removed": "The second recovery address is removed. No code goes there any more.",
+    "app-registered": "The authenticator app is registered. Its codes count from now on.",
+    "app-removed": "The authenticator app is removed. Its codes do not count any more.",
+    "rehearsal-right": "All your answers are right. You are prepared.",
+    "profile-deleted": "Your questions and all ways to a code are deleted.",
     "approved": "Thank you: the request is approved. The holder was told by mail.",
     "denied": "The request is denied. The holder was told by mail.",
     "delegated": "The delegation is granted. The person was told by mail.",

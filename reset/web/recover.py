@@ -7,7 +7,8 @@ from itertools import count, takewhile
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from reset.core.profile import question_text
+from reset.core.catalogue import question_text
+from reset.core.profile import SLOTS
 from reset.errors import (
     AnswersWrong,
     BadInput,
@@ -114,7 +115,7 @@ def answer(request_id: str) -> ResponseReturnValue:
 @blueprint.get("/reset/<random:request_id>/code")
 @guard("login")
 def code(request_id: str) -> ResponseReturnValue:
-    """Where the mailed code is typed, when it is the next step."""
+    """Where a code is typed, when it is the next step."""
     here = _progress(request_id)
     if here.step != "code":
         return go("recover.show", request_id=request_id)
@@ -124,9 +125,13 @@ def code(request_id: str) -> ResponseReturnValue:
 @blueprint.post("/reset/<random:request_id>/code/send")
 @guard("login")
 def send_code(request_id: str) -> ResponseReturnValue:
-    """Mail a code to the recovery address."""
+    """Mail a code to the recovery address that the holder chose, else to the first one."""
+    slot = text("channel")
+    if slot not in ("", *SLOTS):
+        raise BadInput(field="channel", rule="channel")
+    chosen = next((known for known in SLOTS if known == slot), None)
     try:
-        flows().recover.send_code(person().uid, request_id, login_at())
+        flows().recover.send_code(person().uid, request_id, login_at(), chosen)
     except CodeSendsSpent as refused:
         return again("code.html", refused, "code", **_context(_progress(request_id)))
     return go("recover.code", "code-sent", request_id=request_id)
@@ -135,13 +140,16 @@ def send_code(request_id: str) -> ResponseReturnValue:
 @blueprint.post("/reset/<random:request_id>/code")
 @guard("login")
 def enter_code(request_id: str) -> ResponseReturnValue:
-    """Check the mailed code."""
+    """Check the mailed code, or that of the authenticator app (field ``app-code``)."""
+    field = "app-code" if "app-code" in request.form else "code"
+    flow = flows().recover
+    enter = flow.enter_app_code if field == "app-code" else flow.enter_code
     try:
-        flows().recover.enter_code(person().uid, request_id, text("code"), login_at(), seen())
+        enter(person().uid, request_id, text(field), login_at(), seen())
     except (BadInput, CodeWrong, CodeDead) as refused:
         if refused.data.get("why") == "tries":
             raise  # the request has ended with the last try
-        return again("code.html", refused, "code", **_context(_progress(request_id)))
+        return again("code.html", refused, field, **_context(_progress(request_id)))
     renew()
     return go("recover.show", "code-right", request_id=request_id)
 

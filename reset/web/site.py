@@ -15,12 +15,14 @@ from reset.core.policy import Policy
 from reset.core.tokens import Token
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
+from reset.flows.authenticators import Authenticators
 from reset.flows.custody import Custody
 from reset.flows.enrol import Enrol
 from reset.flows.login import Login
 from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.recover import Recover
+from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 
@@ -34,6 +36,8 @@ class Flows:
     login: Login
     sessions: Sessions
     enrol: Enrol
+    authenticators: Authenticators
+    rehearse: Rehearse
     recover: Recover
     approve: Approve
     pair: Pair

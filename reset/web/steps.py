@@ -36,7 +36,7 @@ def steps(here: Progress, policy: Policy) -> list[Step]:
     lines = (
         ("Log in", "1 minute"),
         ("Answer your questions", "2 minutes"),
-        ("Type the code from your mail", "3 minutes"),
+        ("Type a one-time code", "3 minutes"),
         (f"{approver} approves", f"up to {span(policy.approval_age)}; we mail you"),
         ("Confirm that it is you, with a new code", "3 minutes"),
         ("Set your new PIN with the helper", "5 minutes"),

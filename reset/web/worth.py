@@ -16,15 +16,18 @@ THINGS = {
     "password": "your password",
     "answers": "your answers",
     "code-recovery": "the code to your recovery address",
+    "code-app": "the code of your authenticator app",
     "code-mailbox": "the code to your mailbox",
     "approval": "the signature of another person",
 }
 HEADINGS = {"know": "What you know", "have": "What you have", "vouch": "Who vouches for you"}
-# why a kind counts; for several things of one kind, why they do not add
+# why a thing counts; for several things of one kind, why they do not add
 _WHY = {
-    "have": "{things} shows that you also have that mailbox. Your password does not open it, so "
-    "this counts as a second kind.",
-    "vouch": "Nobody gets a new PIN on their own word alone: another person signs that it is "
+    "code-recovery": "{things} shows that you also have that mailbox. Your password does not open "
+    "it, so this counts as a second kind.",
+    "code-app": "{things} shows that you also have that phone, so this counts as a second kind. A "
+    "code to a recovery address counts in its place, but not beside it.",
+    "approval": "Nobody gets a new PIN on their own word alone: another person signs that it is "
     "really you who asks.",
 }
 _TOGETHER = "{things} are {all} things that you know, so together they count once."
@@ -49,9 +52,11 @@ class Part:
 def explained(here: Progress, policy: Policy) -> list[Part]:
     """One part for each kind that a reset needs."""
     kinds: dict[str, dict[str, str]] = {}  # kind → requirement → method
+    # a password alone does not tell who has an app
+    app = here.channels.app and "answers" not in here.worth.missing
+    code = "code-app" if app else CODE_BOXES[policy.code_box][1]
     for need in policy.release.requirements:
-        mailed = CODE_BOXES[policy.code_box][1]
-        method = mailed if mailed in need.methods else need.methods[0]
+        method = code if code in need.methods else need.methods[0]
         kinds.setdefault(METHODS[method].kind, {})[need.name] = method
     return [_part(kind, needs, here) for kind, needs in kinds.items()]
 
@@ -66,14 +71,14 @@ def _part(kind: str, needs: dict[str, str], here: Progress) -> Part:
     if new and len(new) < len(needs):
         todo.append(f"Still to come: {_listed(new)}.")
     standing: _State = "needed again" if again else "missing" if new else "done"
-    return Part(HEADINGS[kind], _why(kind, [*needs.values()]), standing, " ".join(todo))
+    return Part(HEADINGS[kind], _why([*needs.values()]), standing, " ".join(todo))
 
 
-def _why(kind: str, methods: list[str]) -> str:
+def _why(methods: list[str]) -> str:
     things = _listed(methods)
     things = things[0].upper() + things[1:]
     if len(methods) == 1:
-        return _WHY[kind].format(things=things)
+        return _WHY[methods[0]].format(things=things)
     together = _TOGETHER.format(things=things, all="both" if len(methods) == 2 else "all")
     return together + (_SAME_KEY if "code-mailbox" in methods else "")
 

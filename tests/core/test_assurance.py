@@ -60,6 +60,11 @@ WORKED = {
     # S1.74: the same PID opens the mailbox
     "a code to the PID's own mailbox stays at 1": (("password", "answers", "code-mailbox"), 1),
     "an independent code makes 2": (("password", "answers", "code-recovery"), 2),
+    "an app's code makes 2": (("password", "answers", "code-app"), 2),
+    "two independent codes are one kind": (
+        ("password", "answers", "code-app", "code-recovery"), 2,
+    ),
+    "app and signature make 3": (("password", "answers", "code-app", "approval"), 3),
     "the supervisor's signature makes 3": (
         ("password", "answers", "code-recovery", "approval"), 3,
     ),

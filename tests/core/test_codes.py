@@ -18,7 +18,7 @@ from reset.core.codes import (
     pairing_context,
     pairing_secret,
     selector,
-    tidy_mail_code,
+    tidy_digits,
 )
 from reset.errors import BadInput, CodeDead
 
@@ -35,7 +35,7 @@ def test_a_code_has_exactly_its_digits(tag: bytes, digits: int) -> None:
     assert len(code) == digits
     assert code.isascii()
     assert code.isdigit()
-    assert tidy_mail_code(code, digits) == code
+    assert tidy_digits(code, digits) == code
 
 
 def test_leading_zeros_are_kept() -> None:
@@ -48,7 +48,7 @@ def test_leading_zeros_are_kept() -> None:
     "typed", ["01234567", " 01234567 ", "0123 4567", "0123-4567", "0123\u00a04567", "01234567\r\n"]
 )
 def test_blanks_and_dashes_do_not_matter(typed: str) -> None:
-    assert tidy_mail_code(typed, 8) == "01234567"
+    assert tidy_digits(typed, 8) == "01234567"
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_blanks_and_dashes_do_not_matter(typed: str) -> None:
 def test_anything_else_is_a_typing_slip(typed: str) -> None:
     """It costs no try; it is never read as another code (peer failure 7)."""
     with pytest.raises(BadInput) as caught:
-        tidy_mail_code(typed, 8)
+        tidy_digits(typed, 8)
     assert caught.value.data == {"field": "code", "rule": "digits", "limit": 8}
 
 
 @given(st.text(st.sampled_from("0123456789 -+\t\u00a0\uff11aé\u0661"), max_size=80))
 def test_what_is_taken_is_what_was_typed(typed: str) -> None:
     try:
-        code = tidy_mail_code(typed, 8)
+        code = tidy_digits(typed, 8)
     except BadInput:
         return
     assert code == "".join(c for c in typed if c in "0123456789")

@@ -26,7 +26,7 @@ def run_tables(root: Path, *words: str, script: str = "tables") -> subprocess.Co
 def copied(root: Path) -> Path:
     """What the generator reads, somewhere else; the place of the documents there."""
     shutil.copytree(ROOT / "reset" / "core", root / "reset" / "core")
-    documents = ("docs/custody.md", "docs/assurance.md", "docs/tokens.md")
+    documents = ("docs/custody.md", "docs/assurance.md", "docs/tokens.md", "docs/identity.md")
     for name in ("reset/__init__.py", "reset/errors.py", "scripts/tables", *documents):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root / name)
@@ -40,7 +40,12 @@ def test_the_tables_in_the_document_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize(
     ("name", "cell"),
-    [("custody.md", "| **ready** |"), ("assurance.md", "| phishing |"), ("tokens.md", "| `piv` |")],
+    [
+        ("custody.md", "| **ready** |"),
+        ("assurance.md", "| phishing |"),
+        ("tokens.md", "| `piv` |"),
+        ("identity.md", "| `first-phone` |"),
+    ],
 )
 def test_a_changed_table_is_found_and_made_anew(tmp_path: Path, name: str, cell: str) -> None:
     document = copied(tmp_path) / name

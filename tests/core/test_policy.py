@@ -54,6 +54,11 @@ BAD: list[tuple[str, Any]] = [
     ("questions_asked", 2),
     ("questions_minimum", 3),
     ("own_questions_maximum", -1),
+    ("predefined_minimum", -1),
+    ("predefined_minimum", 99),
+    ("questions_minimum", 99),  # more than anybody could choose
+    ("rehearsals_per_hour", 0),
+    ("rehearsals_per_hour", 11),
     ("answer_minimum", 2),
     ("failed_rounds", 0),
     ("failed_rounds", 11),

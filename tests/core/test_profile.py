@@ -1,11 +1,9 @@
-"""Questions and answers: normal form, registration rules, drawing, binding (S1.41-S1.47, S1.57)."""
+"""Drawing a set, what a record binds, and masked addresses (S1.44, S1.57-S1.61)."""
 
 from __future__ import annotations
 
 import collections
 import random
-import sys
-import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,313 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reset.core.policy import Policy
-from reset.core.profile import (
-    ANSWER_LIMIT,
-    CATALOGUE,
-    QUESTION_LIMIT,
-    Chosen,
-    Draw,
-    StoredAnswer,
-    answer_context,
-    answer_problem,
-    draw,
-    normalise,
-    question_text,
-    registration_problems,
-)
+from reset.core.profile import Draw, Profile, StoredAnswer, answer_context, draw, masked
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-POLICY = Policy()
-ABOUT = ("Ada Ng Lovelace", "alove", "a.lovelace@example.edu", "Ada", "Ng", "Lovelace")
-QUESTION = "teacher-nickname"
-
-ASSIGNED = [
-    chr(n) for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n)) not in ("Cn", "Cs")
-]
-
-
-# --- normal form -----------------------------------------------------------------------
-@pytest.mark.parametrize("around", ["{}", "か{0}a{0}"])
-def test_the_normal_form_of_every_assigned_character_is_stable(around: str) -> None:
-    for c in ASSIGNED:
-        form = normalise(around.format(c))
-        assert normalise(form) == form, hex(ord(c))
-
-
-@given(st.text(st.sampled_from(ASSIGNED), max_size=11))
-def test_the_normal_form_of_any_text_is_stable(text: str) -> None:
-    form = normalise(text)  # 11 characters: at most 18 times as long afterwards
-    assert normalise(form) == form
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-def test_canonically_equal_texts_have_one_form(text: str) -> None:
-    forms = {normalise(unicodedata.normalize(n, text)) for n in ("NFC", "NFD", "NFKC", "NFKD")}
-    assert len(forms) == 1
-
-
-@given(st.text(max_size=60))
-def test_only_letters_digits_marks_and_plus_are_left(text: str) -> None:
-    for c in normalise(text):
-        assert unicodedata.category(c)[0] in "LNM" or c == "+"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Main Street", "main street"),
-        ("Main Street", "  MAIN-street. "),
-        ("O'Brien", "obrien"),
-        ("O’Brien", "O'BRIEN"),
-        ("Müller", "muller"),
-        ("Crème brûlée", "creme brulee"),
-        ("Ångström", "angstrom"),
-        ("Αθήνα", "ΑΘΗΝΑ"),
-        ("Ὀδυσσεύς", "οδυσσευσ"),
-        ("Ёлка", "елка"),
-        ("Йошкар", "йошкар"),
-        ("Straße", "STRASSE"),
-        ("STRAẞE", "straße"),
-        ("İzmir", "izmir"),
-        # compatibility forms (peer failure 6)
-        ("\uff2d\uff41\uff49\uff4e\uff11\uff12", "Main12"),  # fullwidth
-        ("ﬁsh", "fish"),
-        ("①②③", "123"),
-        ("\u212b", "a"),  # the sign of the unit
-        ("\u2126mega", "ωmega"),
-        # invisible characters
-        ("al\u200bice", "alice"),
-        ("al\u00adice", "alice"),
-        ("\u202ealice\u202c", "alice"),
-        ("\u2066alice\u2069", "alice"),
-        ("\ufeffalice", "alice"),
-        ("a\u00a0lice\u3000", "alice"),
-        ("alice\0\r\n\t", "alice"),
-        # voiced kana, composed and not
-        ("が", "か\u3099"),
-        ("ｶﾞ", "ガ"),
-        ("+49 1234", "+491234"),
-    ],
-)
-def test_what_people_type_differently_is_one_answer(one: str, other: str) -> None:
-    """S1.45: case, spaces, punctuation and accents do not matter."""
-    assert normalise(one) == normalise(other) != ""
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("か", "が"),  # the voicing mark is the sound
-        ("は", "ぱ"),
-        ("कि", "क"),  # the vowel signs are the vowels
-        ("कि", "की"),
-        ("กา", "กี"),
-        ("ı", "i"),  # dotless i is another letter
-        ("kır", "kir"),
-        ("123", "132"),
-        ("+491", "491"),
-        ("שלום", "שלומ"),
-        ("عمر", "عمرو"),
-        ("北京", "東京"),
-    ],
-)
-def test_what_is_another_word_stays_another_answer(one: str, other: str) -> None:
-    assert normalise(one) != normalise(other)
-
-
-def test_the_length_is_capped_before_anything_else() -> None:
-    """U+FDFA becomes 18 characters: a long answer must not become a far longer one."""
-    grown = normalise("\ufdfa" * 100_000)
-    assert len(grown) <= 18 * ANSWER_LIMIT
-    assert grown == normalise("\ufdfa" * ANSWER_LIMIT)
-    assert normalise("a" * 100_000) == "a" * ANSWER_LIMIT
-
-
-def test_the_ligature_is_its_words() -> None:
-    assert normalise("\ufdfa") == normalise("صلى الله عليه وسلم")
-
-
-@pytest.mark.parametrize("text", ["", " ", "\u200b\u200d", "...", "\ud800", "💥", "\0"])
-def test_nothing_to_compare_is_an_empty_form(text: str) -> None:
-    assert normalise(text) == ""
-
-
-# --- weak answers ------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("answer", "rule"),
-    [
-        ("", "too-short"),
-        ("ab", "too-short"),
-        (" a - b ", "too-short"),
-        ("\u200b\u200b\u200b\u200b", "too-short"),
-        ("x" * 201, "too-long"),
-        ("aaaa", "pattern"),
-        ("AaAa", "pattern"),
-        ("1111", "pattern"),
-        ("qwert", "pattern"),
-        ("TREWQ", "pattern"),
-        ("345678", "pattern"),
-        ("dcba", "pattern"),
-        ("Password", "too-common"),
-        ("p-a-s-s-w-o-r-d", "too-common"),
-        ("ｌｅｔｍｅｉｎ", "too-common"),
-        ("friends", "in-question"),
-        ("Nickname", "in-question"),
-        ("your friends", "in-question"),
-        ("Lovelace", "about-you"),
-        ("LOVELACE", "about-you"),
-        ("Lövelace", "about-you"),
-        ("alove", "about-you"),
-        ("ada ng", "about-you"),
-        ("example.edu", "about-you"),
-        ("emil\ue000", "characters"),
-        ("emil\u0378", "characters"),
-        ("emil\ud800", "characters"),
-    ],
-)
-def test_a_weak_answer_is_refused_by_its_rule(answer: str, rule: str) -> None:
-    """S1.43."""
-    assert answer_problem(answer, QUESTION, ABOUT, POLICY) == rule
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "Professor Snail",
-        "Old Ironsides",
-        "der Schreckliche",
-        "Blåbärskungen",
-        "Ψηλός",
-        "Колобок",
-        "ライオン先生",
-        "حلزون",
-        "शेर सिंह",
-        "Napoleon+2",
-        "482913",
-        "Adamantine",  # holds "Ada"
-        "King",  # ends in "Ng"
-    ],
-)
-@pytest.mark.parametrize("question", ["teacher-nickname", "childhood-hiding", "first-flight"])
-def test_a_good_answer_is_accepted(answer: str, question: str) -> None:
-    assert answer_problem(answer, question, ABOUT, POLICY) == ""
-
-
-@pytest.mark.parametrize("about", [("Li",), ("",), ("-", ".", " "), ("X", "\u200b"), ()])
-@pytest.mark.parametrize("answer", ["Limoges", "Caroline", "Tübingen", "Xanten"])
-def test_a_short_or_empty_name_forbids_nothing_else(about: tuple[str, ...], answer: str) -> None:
-    assert answer_problem(answer, QUESTION, about, POLICY) == ""
-
-
-@given(st.text(max_size=220), st.sampled_from(sorted(CATALOGUE)))
-def test_an_accepted_answer_can_be_compared_later(answer: str, question: str) -> None:
-    """S1.44: what registration takes has a stable form of the least length."""
-    if not answer_problem(answer, question, ABOUT, POLICY):
-        form = normalise(answer)
-        assert len(form) >= POLICY.answer_minimum
-        assert len(answer) <= ANSWER_LIMIT
-        form.encode()
-
-
-# --- registration ------------------------------------------------------------------------
-GOOD = (
-    Chosen("first-phone", "482913"),
-    Chosen("teacher-nickname", "Professor Snail"),
-    Chosen("childhood-hiding", "behind the boiler"),
-    Chosen("first-flight", "Reykjavik"),
-    Chosen("Which song did my brother never stop humming?", "Yellow Submarine"),
-)
-
-
-def problems(*chosen: Chosen, policy: Policy = POLICY) -> list[tuple[object, object]]:
-    found = registration_problems(chosen, ABOUT, policy)
-    return [(problem["field"], problem["rule"]) for problem in found]
-
-
-def test_a_good_registration_has_no_problem() -> None:
-    assert problems(*GOOD) == []
-
-
-@pytest.mark.parametrize(
-    ("chosen", "field", "rule"),
-    [
-        (Chosen("My dog?", "Bismarck"), "question-6", "own-too-short"),
-        (Chosen("? ? ? ? ? ? ? ? ? ?", "Bismarck"), "question-6", "own-too-short"),
-        (Chosen("Why " + "so " * 50, "Bismarck"), "question-6", "too-long"),
-        (Chosen("first-phone", "Bismarck"), "question-6", "question-twice"),
-        (
-            Chosen(CATALOGUE["first-phone"][0].upper(), "Bismarck"),
-            "question-6",
-            "question-twice",
-        ),
-        (
-            Chosen("WHICH song did my brother never stop humming", "Bismarck"),
-            "question-6",
-            "question-twice",
-        ),
-        (Chosen("What did I call\nmy first bicycle?", "Bismarck"), "question-6", "characters"),
-        (Chosen("What did I call\0 my first bicycle?", "Bismarck"), "question-6", "characters"),
-        (Chosen("What did I call\ud800 my bicycle?", "Bismarck"), "question-6", "characters"),
-        (Chosen("neighbour", ""), "answer-6", "too-short"),
-        (Chosen("neighbour", "x" * 300), "answer-6", "too-long"),
-        (Chosen("neighbour", "Lovelace"), "answer-6", "about-you"),
-        (Chosen("neighbour", "neighbours"), "answer-6", "in-question"),
-        (Chosen("neighbour", "qwerty"), "answer-6", "pattern"),
-        (Chosen("neighbour", "reykjavík "), "answer-6", "answer-twice"),
-    ],
-)
-def test_each_rule_names_its_field(chosen: Chosen, field: str, rule: str) -> None:
-    """S1.43: the page says it beside the field."""
-    assert problems(*GOOD, chosen) == [(field, rule)]
-
-
-def test_a_profile_must_be_large_enough() -> None:
-    """S1.60."""
-    found = registration_problems(GOOD[:4], ABOUT, POLICY)
-    assert found == [{"field": "question-1", "rule": "too-few", "limit": 5}]
-    assert problems() == [("question-1", "too-few")]
-
-
-def test_not_too_many_own_questions() -> None:
-    own = [
-        Chosen("What was painted on my first suitcase?", "a green parrot"),
-        Chosen("Whom did I dance with at the harvest fair?", "Wilhelmina"),
-    ]
-    assert problems(*GOOD, own[0]) == []
-    assert problems(*GOOD, *own) == [("question-7", "too-many-own")]
-    none = replace(POLICY, own_questions_maximum=0)
-    assert problems(*GOOD, policy=none) == [("question-5", "too-many-own")]
-
-
-def test_every_problem_is_told_at_once() -> None:
-    found = problems(Chosen("first-phone", "x"), Chosen("first-phone", "aaa"))
-    assert found == [
-        ("answer-1", "too-short"),
-        ("question-2", "question-twice"),
-        ("answer-2", "pattern"),
-        ("question-1", "too-few"),
-    ]
-
-
-@given(
-    st.lists(
-        st.builds(Chosen, st.sampled_from(sorted(CATALOGUE)) | st.text(), st.text()), max_size=8
-    )
-)
-def test_whatever_is_typed_gets_problems_by_field(chosen: list[Chosen]) -> None:
-    for problem in registration_problems(chosen, ABOUT, POLICY):
-        name, _, number = str(problem["field"]).partition("-")
-        assert name in ("question", "answer")
-        assert 1 <= int(number) <= max(1, len(chosen))
-        assert problem["rule"]
-
-
-def test_the_catalogue_is_fit_for_a_profile() -> None:
-    texts = [question_text(q) for q in CATALOGUE]
-    assert len({normalise(t) for t in texts}) == len(texts) > POLICY.questions_minimum
-    assert all(len(t) <= QUESTION_LIMIT and t.endswith("?") for t in texts)
-    assert question_text("my own words") == "my own words"
 
 
 # --- drawing -----------------------------------------------------------------------------
@@ -467,3 +161,37 @@ def test_nothing_is_cut_off_at_the_front(length: int) -> None:
         answer_context(uid, replace(long, salt=b"salt" * 40 + b"1"), b"a" * 32),
     }
     assert len(contexts) == 6
+
+
+# --- masked addresses ----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("alice@elsewhere.example.org", "a…@e….org"),
+        ("b@x.de", "b…@x….de"),
+        ("Zoë.Long+tag@mail.example", "Z…@m….example"),
+    ],
+)
+def test_a_masked_address_is_known_to_its_owner_only(address: str, shown: str) -> None:
+    assert masked(address) == shown
+
+
+@given(st.from_regex(r"[a-z0-9.]{1,64}@([a-z0-9]{1,20}\\.){1,3}[a-z]{2,6}", fullmatch=True))
+def test_a_mask_tells_two_letters_and_the_ending_and_no_length(address: str) -> None:
+    local, _, domain = address.partition("@")
+    end = domain.rpartition(".")[2]
+    assert masked(address) == f"{local[0]}…@{domain[0]}….{end}"
+
+
+# --- addresses -------------------------------------------------------------------------------
+def test_a_slot_changes_its_own_addresses_only() -> None:
+    before = Profile("u", (STORED,), "a@b", "c@d", NOW, "e@f", "g@h", NOW)
+    later = NOW.replace(year=2027)
+    first = before.with_address("recovery", "x@y", "", later)
+    assert (first.confirmed("recovery"), first.pending("recovery")) == ("x@y", "")
+    assert (first.confirmed("second"), first.pending("second")) == ("e@f", "g@h")
+    second = before.with_address("second", "x@y", "", later)
+    assert (second.confirmed("second"), second.pending("second")) == ("x@y", "")
+    assert (second.confirmed("recovery"), second.pending("recovery")) == ("a@b", "c@d")
+    assert first.changed_at == second.changed_at == later
+    assert first.answers_at == NOW

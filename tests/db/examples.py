@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from reset.core.approvals import Approval, Delegation
+from reset.core.authenticator import Authenticator
 from reset.core.codes import MailCode
 from reset.core.custody import Operation
 from reset.core.identities import Person
@@ -23,8 +24,14 @@ PERSON = Person(
 TOKEN = Token("T1", "u1", "blue", "in-use", "etoken", b"\x30\x00certificate", "0a", 1)
 ANSWER = StoredAnswer("first-phone", False, 1, 1, "a2-19", b"salt", b"record")
 PROFILE = Profile(
-    "u1", (ANSWER, StoredAnswer("Who? Ω", True, 2, 1, "a2-19", b"s2", b"r2")), "a@b", "c@d", NOW
+    "u1",
+    (ANSWER, StoredAnswer("Who? Ω", True, 2, 1, "a2-19", b"s2", b"r2")),
+    "a@b",
+    "c@d",
+    NOW,
+    answers_at=NOW,
 )
+APP = Authenticator("a" * 32, "u1", NOW)
 DRAW = Draw("u1", ("first-phone", "Who? Ω"), None)
 REQUEST = Request(
     "r1", "u1", "T1", "collecting", NOW, NOW, NOW + HOUR, "n1", "blocked", ("first-phone",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from cryptography import x509
 from sqlalchemy import Connection, Engine, inspect, text
 
 import reset
@@ -22,6 +23,7 @@ from reset.core import (
     approvals,
     assurance,
     audit,
+    authenticator,
     checkpoints,
     codes,
     custody,
@@ -33,7 +35,8 @@ from reset.core import tokens as core_tokens
 from reset.db import migrate, tables
 from reset.db.engine import make_engine
 from reset.db.store import SqlStore
-from tests.db.examples import OPERATION, PROFILE, TOKEN, Watch, lay_ground
+from tests.db.examples import MAIL, NOW, OPERATION, PROFILE, TOKEN, Watch, lay_ground
+from tests.institution.authority import Authority, software_key
 
 REVISIONS = [r.revision for r in ScriptDirectory.from_config(migrate._config()).walk_revisions()]
 
@@ -46,16 +49,26 @@ def bare(bare_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def _statement_parts(sql: str) -> list[str]:
+    """The parts of a CREATE statement: constraints move about, added columns come last."""
+    head, _, body = sql.partition("(")
+    parts, depth = [""], 0
+    for c in body.rpartition(")")[0]:
+        depth += (c == "(") - (c == ")")
+        if c == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return [" ".join(part.replace('"', "").split()) for part in (head, *parts)]
+
+
 def _shape(connection: Connection) -> dict[str, object]:
     """Everything that the database itself says about its tables."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(
             text("SELECT name, sql FROM sqlite_master WHERE sql NOT LIKE '%alembic_version%'")
         )
-        # the parts of a statement in any order: constraints and columns move about, and a column
-        # that was added later stands on the line of another one
-        parts = re.compile(r",\s*\n|\n|, (?=\w+ [A-Z]+ )")
-        return {name: sorted(parts.split(sql.replace("\t", ""))) for name, sql in rows}
+        return {name: sorted(_statement_parts(sql)) for name, sql in rows}
     found: dict[str, object] = {}
     for query in (
         "SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) "
@@ -91,6 +104,7 @@ def test_every_field_of_the_core_has_a_column() -> None:
         approvals.Delegation: tables.delegations,
         assurance.Proof: tables.proofs,
         audit.Entry: tables.audit_entries,
+        authenticator.Authenticator: tables.authenticators,
         checkpoints.SignedCheckpoint: tables.checkpoints,
         codes.MailCode: tables.mail_codes,
         custody.Operation: tables.operations,
@@ -146,6 +160,53 @@ def test_rows_survive_an_upgrade_from_every_revision(bare_url: str, revision: st
         assert uow.approvals.of_request("r1") is not None
         assert audit.verify(uow.audit.entries(), uow.audit.head()) == 1
     store.close()
+
+
+def test_the_end_of_certificates_that_are_there_is_filled_in(
+    bare_url: str, bare: Engine, tmp_path: Path
+) -> None:
+    """Also beside a row that holds no certificate."""
+    made = Authority.create(tmp_path / "ca").issue_person(
+        uid="u1", name="A", public_key=software_key().public_key()
+    )
+    migrate.upgrade(bare_url)
+    store = SqlStore(bare_url, Watch())
+    with store.write() as uow:
+        uow.tokens.put(replace(TOKEN, certificate=made))
+        uow.tokens.put(replace(TOKEN, serial="T0", certificate=b"none"))
+    migrate.downgrade(bare_url, "0003")
+    migrate.upgrade(bare_url)
+    end = x509.load_der_x509_certificate(made).not_valid_after_utc
+    with store.read() as uow:
+        assert [e.serial for e in uow.reminders.certificates_ending(NOW, end, 9)] == ["T1"]
+        assert uow.reminders.certificates_ending(end, end.replace(year=9999), 9) == []
+    store.close()
+
+
+def test_going_down_leaves_no_row_that_the_older_version_could_not_read(
+    bare_url: str, bare: Engine
+) -> None:
+    migrate.upgrade(bare_url)
+    store = SqlStore(bare_url, Watch())
+    with store.write() as uow:
+        uow.profiles.put(replace(PROFILE, second_address="e@f"))
+        lay_ground(uow)
+        uow.requests.add_proof("r1", assurance.Proof("code-app", NOW))
+        uow.requests.add_proof("r1", assurance.Proof("answers", NOW))
+        uow.codes.add(codes.MailCode("c1", "u1", "second-address", "u1", "address", NOW))
+        uow.codes.add(codes.MailCode("c2", "u1", "address", "u1", "address", NOW))
+        for box in ("directory", "second", "second-pending", "former"):
+            uow.outbox.add(replace(MAIL, id=box, box=box, code_id=""))
+    store.close()
+    migrate.downgrade(bare_url, "0003")
+    with bare.begin() as connection:
+        for column, found in (
+            ("SELECT method FROM proofs", ["answers"]),
+            ("SELECT purpose FROM mail_codes", ["address"]),
+            ("SELECT box FROM outbox", ["directory"]),
+            ("SELECT uid FROM profiles", ["u1"]),
+        ):
+            assert connection.execute(text(column)).scalars().all() == found
 
 
 def test_a_failed_upgrade_changes_nothing(
@@ -225,6 +286,12 @@ BROKEN = [
         "'2026-01-02 00:00:00.000000', '2026-01-01 00:00:00.000000', NULL)"),
     ("ck_draws_questions", "INSERT INTO draws VALUES ('u1', '[]', NULL)"),
     ("ck_tokens_so_version", "UPDATE tokens SET so_version = -1"),
+    ("fk_authenticators_uid", "INSERT INTO authenticators VALUES ('none', (1 = 0), 'i', "
+        "'2026-01-01 00:00:00.000000', 0)"),
+    ("ck_authenticators_last_step", "INSERT INTO authenticators VALUES ('u1', (1 = 1), 'i', "
+        "'2026-01-01 00:00:00.000000', 0)"),
+    ("ck_rehearsals_spent", "INSERT INTO rehearsals VALUES ('u1', -1, "
+        "'2026-01-01 00:00:00.000000', NULL)"),
 ]  # fmt: skip
 
 
@@ -232,6 +299,7 @@ BROKEN = [
 def test_constraints_bite(store: SqlStore, database: Engine, name: str, statement: str) -> None:
     with store.write() as uow:
         uow.tokens.put(TOKEN)
+        uow.profiles.put(PROFILE)
         lay_ground(uow)
         uow.operations.add(OPERATION)
     statement = statement.replace("salt FROM empty", "substr(signature, 1, 0)")

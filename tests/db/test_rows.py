@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from reset import ports
 from reset.core.assurance import Proof
 from reset.core.identities import Person, tidy_pid
 from reset.db.store import SqlStore
+from reset.db.tables import outbox
 from reset.errors import BadInput, StateConflict
 from tests.db.examples import (
     ANSWER,
+    APP,
     APPROVAL,
     CODE,
     DELEGATION,
@@ -30,6 +35,7 @@ from tests.db.examples import (
     SESSION,
     TOKEN,
 )
+from tests.institution.authority import Authority, software_key
 
 # a store outlives the examples: each of them writes the same rows again
 MANY = settings(
@@ -359,3 +365,142 @@ def test_idle_and_old_sessions_are_purged(store: SqlStore) -> None:
         assert uow.sessions.get("k1") == replace(SESSION, data="{}", seen_at=NOW + MINUTE)
         assert uow.sessions.get("idle") is uow.sessions.get("old") is None
         assert uow.sessions.get("ended") is None
+
+
+# --- authenticators, rehearsals, reminders -------------------------------------------
+def test_the_second_address_comes_back(store: SqlStore) -> None:
+    both = replace(PROFILE, second_address="e@f", second_pending="g@h")
+    with store.write() as uow:
+        uow.profiles.put(both)
+        assert uow.profiles.get("u1") == both
+        assert uow.profiles.second_address("u1") == "e@f"
+        assert uow.profiles.second_address("u9") == ""
+
+
+def test_an_app_waits_beside_the_one_that_counts(store: SqlStore) -> None:
+    second, third = replace(APP, id="b" * 32), replace(APP, id="c" * 32)
+    with store.write() as uow:
+        uow.profiles.put(PROFILE)
+        uow.authenticators.begin(APP)
+        assert uow.authenticators.get("u1", confirmed=False) == APP
+        assert uow.authenticators.get("u1", confirmed=True) is None
+        assert not uow.authenticators.use(APP.id, 7)  # it does not count yet
+        assert not uow.authenticators.confirm("u2", APP.id, 7)
+        assert uow.authenticators.confirm("u1", APP.id, 7)
+        assert not uow.authenticators.confirm("u1", APP.id, 8)
+        uow.authenticators.begin(second)
+        uow.authenticators.begin(third)
+        assert uow.authenticators.get("u1", confirmed=False) == third
+        counts = uow.authenticators.get("u1", confirmed=True)
+        assert counts == replace(APP, confirmed=True, last_step=7)
+        assert not uow.authenticators.confirm("u1", second.id, 9)
+        assert uow.authenticators.confirm("u1", third.id, 9)
+        assert not uow.authenticators.use(APP.id, 10)  # replaced
+        assert uow.authenticators.remove("u1")
+        assert not uow.authenticators.remove("u1")
+
+
+def test_a_time_step_is_used_once_and_none_before_it(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.profiles.put(PROFILE)
+        uow.authenticators.begin(APP)
+        uow.authenticators.confirm("u1", APP.id, 7)
+        steps = [uow.authenticators.use(APP.id, step) for step in (7, 6, 8, 8, 7, 10, 9)]
+        assert steps == [False, False, True, False, False, True, False]
+
+
+def test_a_profile_takes_all_of_it_along(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.profiles.put(PROFILE)
+        uow.authenticators.begin(APP)
+        uow.rehearsals.note_right("u1", NOW)
+        uow.profiles.put(replace(PROFILE, changed_at=NOW + HOUR))  # a change keeps it
+        assert uow.authenticators.get("u1", confirmed=False) == APP
+        assert uow.rehearsals.right_at("u1") == NOW
+        uow.profiles.delete("u1")
+        assert uow.authenticators.get("u1", confirmed=False) is None
+        assert uow.rehearsals.right_at("u1") is None
+
+
+def test_rehearsals_are_counted_from_the_first_of_an_hour(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.profiles.put(PROFILE)
+        assert uow.rehearsals.since("u1") is None
+
+        def reserve(at: datetime) -> int | None:
+            return uow.rehearsals.reserve("u1", 2, at, at - HOUR)
+
+        assert [reserve(NOW), reserve(NOW + MINUTE), reserve(NOW + 2 * MINUTE)] == [1, 2, None]
+        assert uow.rehearsals.since("u1") == NOW
+        uow.rehearsals.give_back("u1")
+        assert reserve(NOW + 3 * MINUTE) == 2
+        assert reserve(NOW + HOUR - MINUTE) is None
+        assert reserve(NOW + HOUR) == 1
+        assert uow.rehearsals.since("u1") == NOW + HOUR
+        for _ in range(3):
+            uow.rehearsals.give_back("u1")
+        uow.rehearsals.note_right("u1", NOW)
+        assert reserve(NOW + HOUR) == 1  # never below none spent
+        assert uow.rehearsals.right_at("u1") == NOW
+
+
+def test_a_mark_moves_forward_only(store: SqlStore) -> None:
+    with store.write() as uow:
+        assert uow.reminders.mark("rehearsal", "u1", NOW, NOW - HOUR)
+        assert not uow.reminders.mark("rehearsal", "u1", NOW + MINUTE, NOW)
+        assert uow.reminders.mark("rehearsal", "u1", NOW + HOUR, NOW + MINUTE)
+        assert uow.reminders.mark("rehearsal", "u2", NOW, NOW - HOUR)
+        assert uow.reminders.mark("certificate", "u1", NOW, NOW)
+        assert not uow.reminders.mark("certificate", "u1", NOW, NOW)
+
+
+def test_who_is_due_a_reminder(store: SqlStore) -> None:
+    """The newest of registration, success and reminder counts, each by itself."""
+    old, before = NOW - 2 * HOUR, NOW - HOUR
+    with store.write() as uow:
+        for uid in ("u1", "u2", "u3", "u4"):
+            uow.profiles.put(replace(PROFILE, uid=uid, answers_at=old))
+        uow.profiles.put(replace(PROFILE, uid="u5", answers_at=NOW))
+        uow.rehearsals.note_right("u2", NOW)
+        uow.rehearsals.note_right("u3", old)
+        uow.reminders.mark("rehearsal", "u4", NOW, NOW)
+        uow.reminders.mark("certificate", "u1", NOW, NOW)
+        assert sorted(uow.reminders.rehearsals_due(before, 9)) == ["u1", "u3"]
+        assert len(uow.reminders.rehearsals_due(before, 1)) == 1
+        assert uow.reminders.rehearsals_due(old, 9) == []
+
+
+def test_which_certificates_end(store: SqlStore, tmp_path: Path) -> None:
+    """The end is read from the certificate when the token is stored; junk has none."""
+    authority = Authority.create(tmp_path / "ca")
+    made = authority.issue_person(uid="u1", name="A", public_key=software_key().public_key())
+    end = x509.load_der_x509_certificate(made).not_valid_after_utc
+    with store.write() as uow:
+        for serial, state in (("T1", "in-use"), ("T2", "in-use"), ("T3", "retired")):
+            uow.tokens.put(replace(TOKEN, serial=serial, state=state, certificate=made))
+        uow.tokens.put(replace(TOKEN, serial="T4", certificate=b"none"))
+
+        def ending(after: datetime, until: datetime, limit: int = 9) -> list[ports.Ending]:
+            return uow.reminders.certificates_ending(after, until, limit)
+
+        both = [ports.Ending(serial, "u1", end) for serial in ("T1", "T2")]
+        assert ending(end - HOUR, end) == both
+        assert ending(end - HOUR, end, 1) == both[:1]
+        assert ending(end, end + HOUR) == ending(end - 2 * HOUR, end - HOUR) == []
+        uow.reminders.mark("certificate", "T1", end, end)
+        assert ending(end - HOUR, end) == both[1:]
+        uow.tokens.put(replace(TOKEN, serial="T2", certificate=b""))
+        assert ending(end - HOUR, end) == []
+
+
+def test_an_address_that_only_a_mail_has_kept_is_forgotten_with_it(store: SqlStore) -> None:
+    former = replace(MAIL, box="former", address="old@example.org")
+    with store.write() as uow:
+        uow.outbox.add(former)
+        assert uow.outbox.due(NOW, 10) == [former]
+        uow.outbox.put_off("m1", NOW)
+        assert uow.outbox.due(NOW, 10) == [replace(former, tries=1)]
+        uow.outbox.sent("m1", NOW)
+        kept = uow.outbox._connection.execute(select(outbox.c.address)).scalars().all()  # type: ignore[attr-defined]
+        assert kept == [""]
+    assert "old@example.org" not in repr(former)

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 from pkcs11_driver import wire
 from reset.errors import ResetError
-from reset.flows import codes, pairing, recover
+from reset.flows import answers, authenticators, codes, pairing
+from reset.flows.reminding import Reminding
 from tests.flows.model_token import Helper, ModelToken
 from tests.flows.world import (
     HOLDER,
@@ -26,6 +28,7 @@ from tests.flows.world import (
     World,
     serial_of,
 )
+from tests.institution.phone import Phone
 
 MANY = 60
 
@@ -51,7 +54,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each flow compared a secret."""
     counts: Counter[str] = Counter()
     lock = threading.Lock()
-    for module in (codes, pairing, recover):
+    for module in (answers, authenticators, codes, pairing):
 
         def compare(a: Any, b: Any, name: str = module.__name__) -> bool:
             with lock:
@@ -71,7 +74,7 @@ def test_wrong_answers(busy_world: World, compared: Counter[str]) -> None:
     ends = at_once([lambda: world.recover.answer(HOLDER, request.id, wrong, now)] * MANY)
     rounds = world.policy.failed_rounds
     assert ends["ok"] == 0
-    assert compared[recover.__name__] == world.hasher.count - hashed == 3 * rounds
+    assert compared[answers.__name__] == world.hasher.count - hashed == 3 * rounds
     assert ends["answers-wrong"] == rounds == world.spent(f"rounds:{HOLDER}")
     assert ends["self-service-blocked"] + ends["state-conflict"] == MANY - rounds
     assert world.request(request).state == "office"
@@ -94,7 +97,7 @@ def test_a_right_answer_among_wrong_ones(busy_world: World, compared: Counter[st
     assert ends["answers-wrong"] == world.spent(f"rounds:{HOLDER}")
     # a busy hasher may end a set halfway: no verdict, and the round is given back
     verdicts = ends["ok"] + ends["answers-wrong"]
-    assert 3 * verdicts <= compared[recover.__name__] <= 3 * (verdicts + ends["busy"])
+    assert 3 * verdicts <= compared[answers.__name__] <= 3 * (verdicts + ends["busy"])
     assert set(ends) <= {"ok", "answers-wrong", "self-service-blocked", "state-conflict", "busy"}
     assert len(world.named("answers-right")) == ends["ok"]
 
@@ -290,3 +293,103 @@ def test_two_workers(busy_world: World) -> None:
     assert at_once([world.upkeep.deliver] * 6) == {"ok": 6}
     ids = [mail.message_id for mail in world.mailer.sent]
     assert len(ids) == len(set(ids))
+
+
+def with_app(world: World) -> Phone:
+    phone = Phone(world.authenticators.begin(world.person(HOLDER)).uri)
+    now = world.clock.now()
+    world.authenticators.confirm(HOLDER, phone.code(now - timedelta(seconds=30)))
+    return phone
+
+
+def test_the_right_app_code_many_times(busy_world: World) -> None:
+    """A time step is one success, over threads and connections (peer failure 8)."""
+    world = busy_world
+    phone = with_app(world)
+    request = world.open()
+    world.answer(request)
+    now = world.clock.now()
+    code = phone.code(now)
+    ends = at_once([lambda: world.recover.enter_app_code(HOLDER, request.id, code, now)] * 12)
+    assert ends["ok"] == 1
+    assert set(ends) <= {"ok", "code-dead", "code-wrong", "state-conflict"}
+    assert len([e for e in world.named("code-right") if e["facts"].get("app")]) == 1
+    assert len(world.named("approver-asked")) == 1
+    assert world.request(request).state == "waiting_for_approval"
+
+
+def test_one_app_code_for_two_requests_at_once(busy_world: World) -> None:
+    """Once ever, not once a request."""
+    world = busy_world
+    phone = with_app(world)
+    world.put_token(HOLDER, serial="T2")
+    requests = [world.open(serial=serial) for serial in ("T2", serial_of(HOLDER))]
+    for request in requests:
+        world.answer(request)
+    now = world.clock.now()
+    code = phone.code(now)
+    ends = at_once(
+        [
+            lambda r=request: world.recover.enter_app_code(HOLDER, r.id, code, now)
+            for request in requests * 4
+        ]
+    )
+    assert ends["ok"] == 1
+    states = sorted(world.request(request).state for request in requests)
+    assert states.count("waiting_for_approval") == 1
+
+
+def test_wrong_app_codes(busy_world: World, compared: Counter[str]) -> None:
+    world = busy_world
+    phone = with_app(world)
+    request = world.open()
+    world.answer(request)
+    now = world.clock.now()
+    near = {phone.code(now + timedelta(seconds=30 * n)) for n in range(-2, 4)}
+    guesses = [g for g in (f"{n:06d}" for n in range(MANY + 6)) if g not in near][:MANY]
+    compared.clear()
+    ends = at_once(
+        [lambda g=g: world.recover.enter_app_code(HOLDER, request.id, g, now) for g in guesses]
+    )
+    tries = world.policy.code_tries
+    assert ends["ok"] == 0
+    assert compared[authenticators.__name__] == 3 * tries  # each with the steps of its window
+    assert ends["code-wrong"] == tries - 1
+    assert world.spent(f"code:reset:{request.id}") == tries
+    assert world.request(request).ended_because == "code-tries"
+
+
+def test_confirming_an_app_many_times(busy_world: World) -> None:
+    world = busy_world
+    phone = Phone(world.authenticators.begin(world.person(HOLDER)).uri)
+    code = phone.code(world.clock.now())
+    ends = at_once([lambda: world.authenticators.confirm(HOLDER, code)] * 4)
+    assert ends["ok"] == 1
+    assert len(world.named("app-registered")) == 1
+    assert len(world.dump()["authenticators"]) == 1
+
+
+def test_rehearsals(busy_world: World, compared: Counter[str]) -> None:
+    """Peer failures 1 and 3: this counter holds as the others do."""
+    world = busy_world
+    compared.clear()
+    ends = at_once([lambda: world.rehearse.answer(HOLDER, ["nonsense"] * 5)] * MANY)
+    limit = world.policy.rehearsals_per_hour
+    verdicts = ends["rehearsal-wrong"]
+    assert 1 <= verdicts <= limit
+    assert verdicts == len(world.named("rehearsal-wrong"))
+    # a busy hasher may end a set halfway: no verdict, and the try is given back
+    assert 5 * verdicts <= compared[answers.__name__] <= 5 * (verdicts + ends["busy"])
+    assert verdicts + ends["busy"] + ends["rehearsals-spent"] == MANY
+
+
+def test_many_workers_remind_once(busy_world: World) -> None:
+    world = busy_world
+    world.clock.move(timedelta(days=366))
+    workers = [Reminding(world.parts) for _ in range(6)]
+    assert at_once([worker.run_once for worker in workers]) == {"ok": 6}
+    reminded = Counter(
+        (entry["facts"]["person"], entry["facts"]["of"]) for entry in world.named("reminded")
+    )
+    assert set(reminded.values()) == {1}
+    assert {(HOLDER, "rehearsal"), ("u-second", "rehearsal")} <= set(reminded)

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from pkcs11_driver import wire
-from reset.core.profile import normalise
+from reset.core.normal_form import normalise
+from reset.core.registration import Chosen
 from reset.errors import ResetError
 from tests.custodian.scene import SoftKeys
 from tests.flows.model_token import ADDRESS, NEW_PIN, Helper, ModelToken, follow
@@ -33,6 +34,7 @@ from tests.flows.world import (
     password_of,
     recovery_of,
 )
+from tests.institution.phone import Phone
 
 TYPED_PASSWORD, TYPED_ANSWER, TYPED_REASON = "Marked-Password-77", "marked answer 77", "marked 77"
 
@@ -135,6 +137,15 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     told(lambda: world.recover.progress(HOLDER, request.id, now()))
     told(lambda: world.recover.overview(HOLDER))
     told(lambda: world.enrol.profile(HOLDER))
+    enrolment = told(lambda: world.authenticators.begin(world.person(HOLDER)))
+    codes["app key"] = enrolment.key
+    codes["app key in bytes"] = base64.b32decode(enrolment.key).hex()
+    phone = Phone(enrolment.uri)
+    told(lambda: world.authenticators.confirm(HOLDER, "000000"))
+    told(lambda: world.authenticators.confirm(HOLDER, phone.code(now())))
+    told(lambda: world.rehearse.answer(HOLDER, [TYPED_ANSWER] * 5))
+    told(lambda: world.rehearse.answer(HOLDER, list(ANSWERS[HOLDER].values())))
+    told(lambda: world.enrol.check(world.person(HOLDER), [Chosen("neighbour", TYPED_ANSWER)], ""))
     codes["session"] = world.sessions.begin(
         "public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1"
     )

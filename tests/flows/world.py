@@ -31,7 +31,7 @@ from reset.adapters.trust import TrustStore
 from reset.core import audit
 from reset.core.identities import Person
 from reset.core.policy import Policy
-from reset.core.profile import Chosen
+from reset.core.registration import Chosen
 from reset.core.requests import Request
 from reset.custodian.keys import so_pin_context
 from reset.custodian.ledger import Ledger
@@ -42,6 +42,7 @@ from reset.db.tables import metadata
 from reset.errors import Unavailable
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
+from reset.flows.authenticators import Authenticators
 from reset.flows.custody import Custody
 from reset.flows.enrol import Enrol
 from reset.flows.escrow import EscrowKeeping
@@ -51,6 +52,7 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Progress, Recover
+from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
@@ -351,6 +353,7 @@ class World:
         )
         self.login, self.sessions = Login(self.parts), Sessions(self.parts)
         self.enrol, self.recover = Enrol(self.parts), Recover(self.parts)
+        self.authenticators, self.rehearse = Authenticators(self.parts), Rehearse(self.parts)
         self.approve, self.operate = Approve(self.parts), Operate(self.parts)
         self.pair = Pair(self.parts, self.recover, self.approve)
         self.custody = Custody(self.parts, self.approve)
@@ -384,6 +387,7 @@ class World:
         for uid in (HOLDER, SECOND):
             self.enrol.register(self.person(uid), self.chosen(uid), recovery_of(uid))
             self.enrol.confirm(uid, self.code_mailed(recovery_of(uid)))
+        self.upkeep.deliver()
         self.mailer.sent.clear()
         self.clock.move(2 * HOUR)
 

@@ -172,6 +172,16 @@ def test_audit_commands(institution: Institution) -> None:
     assert f"\n\u2014 {origin} " in note
 
 
+def test_who_is_not_prepared(institution: Institution) -> None:
+    """S1.53: as CSV for a mailing; the count beside it."""
+    done = institution.try_command("people", "without-profile")
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert head == "uid,pid,name,mail,missing"
+    assert lines == ["1,ann,Ann A,ann@institute.example,profile"]
+    assert "1 of 1 token holders are not prepared" in done.stderr
+
+
 def test_doctor(institution: Institution) -> None:
     """What works is listed, and what a reset is worth."""
     said = institution.command("doctor")

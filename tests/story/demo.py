@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from reset.core.profile import CATALOGUE
+from reset.core.catalogue import CATALOGUE
 from tests.institution.site import Institution
 from tests.institution.tokens import Refused
 from tests.story.story import STEPS, Story
@@ -131,7 +131,7 @@ def _said(institution: Institution, story: Story) -> list[str]:
         f"  {people['operator'].name} is the registration office and the auditor.",
         "",
         "  answers of the holder:",
-        *(f"    {CATALOGUE[q][0]}\n      {answer}" for q, answer in story.answers.items()),
+        *(f"    {CATALOGUE[q].text}\n      {answer}" for q, answer in story.answers.items()),
         "",
         "  the helper asks for the code that the page shows; for the holder:",
         f"    {start} --module {tokens['holder'].module}",

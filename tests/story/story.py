@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from reset.core.profile import CATALOGUE
+from reset.core.catalogue import CATALOGUE
 from tests.institution.signing import sign_with_token
 from tests.institution.site import Institution, code_in
 from tests.institution.tokens import pkcs11_tool_login, tries_left, wrong_logins
@@ -99,7 +99,7 @@ def right_answers(story: Story, page: str) -> dict[str, str]:
     """The answers to the questions that the page asks, in its order."""
     words = words_of(page)
     drawn = sorted(
-        (words.index(CATALOGUE[q][0]), q) for q in story.answers if CATALOGUE[q][0] in words
+        (words.index(CATALOGUE[q].text), q) for q in story.answers if CATALOGUE[q].text in words
     )
     assert len(drawn) == 3, drawn
     return {f"answer_{n}": story.answers[q] for n, (_, q) in enumerate(drawn, 1)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from reset.core.profile import CATALOGUE
+from reset.core.catalogue import CATALOGUE
 from tests.institution.site import code_in
 from tests.story import story as told
 from tests.story.story import Story
@@ -68,7 +68,7 @@ def _answer(story: Story, page: Page) -> None:
         page.locator("a[href$='/questions']").first.press("Enter")
     text = page.inner_text("main")
     drawn = sorted(
-        (text.index(CATALOGUE[q][0]), q) for q in story.answers if CATALOGUE[q][0] in text
+        (text.index(CATALOGUE[q].text), q) for q in story.answers if CATALOGUE[q].text in text
     )
     for number, (_, question) in enumerate(drawn, 1):
         page.locator(f"[name=answer-{number}]").fill(story.answers[question])

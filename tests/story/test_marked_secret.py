@@ -27,6 +27,7 @@ from tests.story.story import Story, pairing_code
 MARK = "Mark3d-Secret-7f3a"
 # what a person types there is meant to be kept and shown to others
 KEPT = {"reason", "delegate", "starts", "ends", "q", "ids", "token", "recovery-address"}
+KEPT |= {"second-address"}
 KEPT |= {f"own-question-{n}" for n in range(1, 9)} | {f"question-{n}" for n in range(1, 9)}
 
 
@@ -70,7 +71,9 @@ def _forms(page: str) -> Iterator[tuple[str, dict[str, str], list[str]]]:
             fields[name[1]] = unescape(value[1]) if fixed and value else MARK
             if name[1] in KEPT:
                 fields[name[1]] = "kept"
-        yield (unescape(action[1]) if action else ""), fields, files
+        goals = [action[1] if action else "", *re.findall(r'formaction="([^"]*)"', body)]
+        for goal in dict.fromkeys(goals):
+            yield unescape(goal), fields, files
 
 
 def _fill_all(visitor: Visitor | TokenVisitor, pages: list[str], upload: Path) -> list[str]:
@@ -115,7 +118,9 @@ def test_through_every_form_and_call(story: Story, upload: Path) -> None:
     sent += _fill_all(visitor, ["/", story.page, where], upload)
     visitor.send(where, where, **told.right_answers(story, visitor.get(where).text))
     sent += _fill_code_page(story, visitor, upload)
-    sent += _fill_all(TokenVisitor(here, "holder"), ["/", "/profile", "/delegations"], upload)
+    own = ["/", "/profile", "/profile/rehearsal", "/profile/app", "/delegations"]
+    sent += _fill_all(TokenVisitor(here, "holder"), own, upload)
+    assert {"/profile/check", "/profile/rehearsal", "/profile/app"} <= set(sent)
     operator = TokenVisitor(here, "operator")
     operator.send("/office/", "/office/look", uid=here.people["holder"].uid)
     sent += _fill_all(operator, ["/office/", "/office/person"], upload)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 from reset.core.tokens import Token
+from tests.institution.phone import Phone
 from tests.web.world import ANSWERS, PASSWORD, QUESTIONS, RECOVERY, World
 
 
 def every_page(world: World) -> dict[str, str]:
     """The HTML of all pages."""
-    return {**_before(world), **_questions(world), **_after(world), **_token_pages(world)}
+    scenes = (_before, _more_ways, _questions, _after, _token_pages)
+    return {name: page for scene in scenes for name, page in scene(world).items()}
 
 
 def _before(world: World) -> dict[str, str]:
@@ -30,8 +33,12 @@ def _before(world: World) -> dict[str, str]:
     bad = {f"question-{n}": q for n, q in enumerate(QUESTIONS, 1)}
     bad |= {f"answer-{n}": "ab" for n in range(1, 6)} | {"recovery-address": "alice@uni.example"}
     pages["profile refused"] = alice.send("/profile", "/profile", **bad).text
+    pages["profile checked-some"] = alice.send("/profile", "/profile/check", **bad).text
     good = bad | {f"answer-{n}": ANSWERS[q] for n, q in enumerate(QUESTIONS, 1)}
-    alice.send("/profile", "/profile", **(good | {"recovery-address": RECOVERY}))
+    good |= {"recovery-address": RECOVERY}
+    pages["profile checked-good"] = alice.send("/profile", "/profile/check", **good).text
+    pages["profile more"] = alice.send("/profile", "/profile/check", more="1", **good).text
+    alice.send("/profile", "/profile", **good)
     pages["profile pending"] = alice.get("/profile?notice=profile-saved").text
     pages["profile wrong-code"] = alice.send("/profile", "/profile/confirm", code="123").text
     world.watch.at += timedelta(hours=2)
@@ -41,6 +48,57 @@ def _before(world: World) -> dict[str, str]:
     pages["profile done"] = alice.get("/profile?notice=address-confirmed").text
     pages["certificate_home ready"] = alice.get("/").text
     return pages
+
+
+def _more_ways(world: World) -> dict[str, str]:
+    """A rehearsal, a second address, an app, and the choice at a reset."""
+    alice, pages = world.holder_of("alice"), {}
+    where = "/profile/rehearsal"
+    pages["rehearsal empty"] = alice.get(where).text
+    wrong = {f"answer-{n}": "no idea" for n in range(1, 6)}
+    pages["rehearsal wrong"] = alice.send(where, where, **wrong).text
+    for _ in range(world.settings.policy.rehearsals_per_hour):
+        pages["rehearsal spent"] = alice.send(where, where, **wrong).text
+    world.watch.at += timedelta(hours=2)
+    right = {f"answer-{n}": ANSWERS[q] for n, q in enumerate(QUESTIONS, 1)}
+    assert alice.send(where, where, **right).status_code == 303
+    pages["rehearsal again"] = alice.get(where).text
+    bad = alice.send("/profile", "/profile/second", **{"second-address": RECOVERY})
+    pages["profile second-refused"] = bad.text
+    alice.send("/profile", "/profile/second", **{"second-address": "alice@other.example"})
+    pages["profile second-pending"] = alice.get("/profile?notice=second-saved").text
+    code = world.code("second-address", "u-alice")
+    alice.send("/profile", "/profile/second/confirm", **{"second-code": code})
+    pages["app none"] = alice.get("/profile/app").text
+    shown = alice.send("/profile/app", "/profile/app").text
+    pages["app picture"] = shown
+    pages["app waits"] = alice.send(
+        "/profile/app", "/profile/app/confirm", **{"app-code": "123"}
+    ).text
+    code = phone_of(shown).code(world.watch.at)
+    alice.send("/profile/app", "/profile/app/confirm", **{"app-code": code})
+    pages["profile three-ways"] = alice.get("/profile?notice=app-registered").text
+    pages["app registered"] = alice.get("/profile/app").text
+    visitor = world.logged_in()
+    path = world.open_request(visitor)
+    world.answer_questions(visitor, path)
+    pages["request ways"] = visitor.get(path).text
+    pages["code ways"] = visitor.get(f"{path}/code").text
+    wrong = {"app-code": "000000"}
+    pages["code app-wrong"] = visitor.send(f"{path}/code", f"{path}/code", **wrong).text
+    alice.send("/profile", "/profile/second/remove")
+    pages["code app-and-mail"] = visitor.get(f"{path}/code").text
+    visitor.send(path, f"{path}/cancel")
+    alice.send("/profile/app", "/profile/app/remove")
+    world.watch.at += timedelta(hours=2)
+    return pages
+
+
+def phone_of(page: str) -> Phone:
+    """An app into which the key of this page was typed."""
+    found = re.search(r'<code class="address">([A-Z2-7 ]+)</code>', page)
+    assert found
+    return Phone.typed(found[1])
 
 
 def _questions(world: World) -> dict[str, str]:

@@ -138,3 +138,37 @@ def test_no_page_is_wider_than_a_small_phone(
         )
         assert small == [], name
     page.close()
+
+
+def test_the_picture_of_an_app_is_drawn_under_the_policy(
+    chromium: Browser, database_template: Path, tmp_path: Path
+) -> None:
+    """Inline, dark on light in every colour scheme, with no exception from the CSP."""
+    world = make_world(database_template, tmp_path)
+    world.enrol()
+    shown = world.holder_of("alice").send("/profile/app", "/profile/app")
+    policy = shown.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    sheet = (ROOT / "static" / "style.css").read_text()
+    context = chromium.new_context(color_scheme="dark")
+    page, told = context.new_page(), list[str]()
+    page.on("console", lambda message: told.append(message.text))
+    page.route(
+        "https://tokens.test/**",
+        lambda route: route.fulfill(
+            body=sheet if route.request.url.endswith(".css") else shown.text,
+            content_type="text/css" if route.request.url.endswith(".css") else "text/html",
+            headers={"Content-Security-Policy": policy},
+        ),
+    )
+    page.goto("https://tokens.test/profile/app")
+    assert told == []
+    box = page.locator("svg").bounding_box()
+    assert box
+    assert box["width"] == box["height"] > 200
+    paints = page.locator("svg path").evaluate_all(
+        "paths => paths.map(p => [getComputedStyle(p).fill, getComputedStyle(p).stroke])"
+    )
+    assert paints[0][0] == "rgb(255, 255, 255)"
+    assert paints[1][1] == "rgb(0, 0, 0)"
+    context.close()

@@ -11,7 +11,7 @@ import pytest
 
 from reset.core.deviations import BELOW, Acceptance
 from reset.core.policy import Policy
-from reset.core.profile import Chosen
+from reset.core.registration import Chosen
 from tests.web.world import ANSWERS, PEOPLE, Visitor, World, make_world
 
 MAILBOX = Policy(

@@ -18,15 +18,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from reset.core.catalogue import CATALOGUE
 from reset.core.identities import Person, Subject
 from reset.core.policy import Policy
-from reset.core.profile import CATALOGUE, Chosen
+from reset.core.registration import Chosen
 from reset.core.tokens import Token
 from reset.db.store import SqlStore
 from reset.errors import CertificateRefused, SignatureRefused, Unavailable
 from reset.flows import codes
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
+from reset.flows.authenticators import Authenticators
 from reset.flows.custody import Custody
 from reset.flows.enrol import Enrol
 from reset.flows.login import Login
@@ -34,6 +36,7 @@ from reset.flows.operate import Operate
 from reset.flows.pairing import Pair
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
+from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.ports import Escrowed, ReleaseOrder, RevocationSource, RevocationStanding
@@ -383,6 +386,8 @@ def make_world(
         login=Login(parts),
         sessions=Sessions(parts),
         enrol=Enrol(parts),
+        authenticators=Authenticators(parts),
+        rehearse=Rehearse(parts),
         recover=recover,
         approve=approve,
         pair=Pair(parts, recover, approve),
