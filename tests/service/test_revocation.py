@@ -127,7 +127,7 @@ def test_a_token_is_imported_with_the_answer_of_the_responder(
     answering(institution, publisher, Answer(starts=-SLACK / 2))
     done = institution.try_command("tokens", "import", str(file))
     # the certificate is good now; the SO PIN in this row is sealed for another serial
-    assert (done.returncode, "release-refused" in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, "so_pin does not open" in done.stderr) == (1, True), done.stderr
 
 
 def test_doctor_says_what_ends_soon(institution: Institution) -> None:
