@@ -22,6 +22,9 @@ GRANT SELECT, INSERT, UPDATE ON
     people, tokens, requests, proofs, mail_codes, approvals, delegations, jobs, operations, outbox
     TO token_reset;
 
+-- whose UID it is in a directory elsewhere: noted once, forgotten by "people rebind"
+GRANT SELECT, INSERT, DELETE ON directory_entries TO token_reset;
+
 -- sealed SO PINs: added, and sealed anew by "escrow rewrap"
 GRANT SELECT, INSERT ON escrow TO token_reset;
 GRANT UPDATE (sealed) ON escrow TO token_reset;

@@ -6,11 +6,12 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 
-from reset.core.identities import ROLES, Person, tidy_pid
+from reset.core.identities import Person, fault, tidy_pid
 from reset.core.tokens import Token, tidy_serial
-from reset.errors import BadInput, CertificateRefused, ReleaseRefused
+from reset.errors import BadInput, CertificateRefused, NotFound, ReleaseRefused
 from reset.flows.csv_rows import rows_of
 from reset.flows.parts import Parts
 
@@ -20,10 +21,14 @@ STYLES = frozenset({"so_init_pin"})
 
 
 class Importing:
-    """``hash_password``: of the local directory; ``read_file``: bytes of a certificate file."""
+    """``hash_password``: of the local directory, None with another one; ``read_file``: bytes of a
+    certificate file."""
 
     def __init__(
-        self, parts: Parts, hash_password: Callable[[str], str], read_file: Callable[[str], bytes]
+        self,
+        parts: Parts,
+        hash_password: Callable[[str], str] | None,
+        read_file: Callable[[str], bytes],
     ) -> None:
         self._parts = parts
         self._hash = hash_password
@@ -35,6 +40,8 @@ class Importing:
         An empty password keeps the one on file. ``roles`` separated by blanks. Returns the count.
         Raises ``BadInput`` with the line; nothing is imported then.
         """
+        if self._hash is None:
+            raise BadInput(field="people", rule="are kept in the directory that the settings name")
         rows = rows_of(lines, PEOPLE)
         people = [(_person(row, line), row["password"]) for line, row in enumerate(rows, 2)]
         hashed = [(person, self._hash(word) if word else "") for person, word in people]
@@ -50,6 +57,16 @@ class Importing:
             uow.audit.append("people-imported", "console", {"count": len(hashed)})
         return len(hashed)
 
+    def rebind(self, uid: str) -> None:
+        """Forget which entry of the directory this UID belongs to; the next login notes it anew.
+
+        For entries that were made anew for the same person (S5.7). Raises ``NotFound``.
+        """
+        with self._parts.store.write() as uow:
+            if not uow.people.forget_entry(uid):
+                raise NotFound(what="uid")
+            uow.audit.append("person-rebound", "console", {"person": uid})
+
     def tokens(self, lines: Iterable[str]) -> int:
         """Import tokens with their certificates and sealed SO PINs.
 
@@ -59,6 +76,8 @@ class Importing:
         """
         rows = rows_of(lines, TOKENS)
         checked = [self._token(row, line) for line, row in enumerate(rows, 2)]
+        for token, _ in checked:
+            self._parts.directory.keep(token.holder_uid)
         # only after every row is good: what the custodian once stored it never replaces
         ready = [self._sealed(*found, line) for line, found in enumerate(checked, 2)]
         with self._parts.store.write() as uow:
@@ -122,15 +141,11 @@ class Importing:
 
 
 def _person(row: Mapping[str, str], line: int) -> Person:
-    roles = frozenset(row["roles"].split())
-    for name in ("uid", "pid", "name", "mail"):
-        if not row[name] or len(row[name]) > 200 or not row[name].isprintable():
-            raise BadInput(field=f"line {line}", rule=f"{name} is empty or not printable")
-    if not roles <= ROLES:
-        raise BadInput(field=f"line {line}", rule=f"roles are {', '.join(sorted(ROLES))}")
-    if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", row["mail"]):
-        raise BadInput(field=f"line {line}", rule="mail must be one address")
-    return Person(
-        row["uid"], tidy_pid(row["pid"]), row["name"], row["mail"], row["supervisor"],
-        row["representative"], roles,
+    person = Person(
+        row["uid"], row["pid"], row["name"], row["mail"], row["supervisor"],
+        row["representative"], frozenset(row["roles"].split()),
     )  # fmt: skip
+    broken = fault(person)
+    if broken:
+        raise BadInput(field=f"line {line}", rule=broken)
+    return replace(person, pid=tidy_pid(person.pid))
