@@ -27,7 +27,7 @@ from reset.errors import BadInput, ResetError, SettingsRefused
 Arguments = argparse.Namespace
 GROUPS = {
     "db": "the service's database: bring it to the newest revision",
-    "people": "the people that the service knows: import them",
+    "people": "the people that the service knows: import them, or take a new entry for one",
     "tokens": "the tokens that may be reset: import them with their sealed SO PINs",
     "escrow": "the sealed SO PINs: seal, correct, check, restore, seal anew",
     "audit": "the audit log: verify it, sign a checkpoint, prove an entry",
@@ -98,6 +98,11 @@ def _lines(path: Path) -> list[str]:
 
 def _people_import(arguments: Arguments) -> None:
     print(f"{service(arguments).importing.people(_lines(arguments.file))} people imported")
+
+
+def _people_rebind(arguments: Arguments) -> None:
+    service(arguments).importing.rebind(arguments.uid)
+    print("forgotten; the next login notes whose UID it is")
 
 
 def _tokens_import(arguments: Arguments) -> None:
@@ -191,6 +196,8 @@ def _doctor(arguments: Arguments) -> None:
         print(f"{name}: {fact}")
     for name, fact in made.parts.custodian.health().items():
         print(f"custodian {name}: {fact}")
+    for name, fact in made.parts.directory.check().items():
+        print(f"directory {name}: {fact}")
     policy = made.parts.policy
     print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
     for one in policy.acceptances:
@@ -257,6 +264,8 @@ def _parser() -> argparse.ArgumentParser:
     add("people import", _people_import, "import people from CSV").add_argument(
         "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
     )
+    rebind = add("people rebind", _people_rebind, "forget which LDAP entry a UID belongs to")
+    rebind.add_argument("uid", help="of a person whose entry was made anew")
     add("tokens import", _tokens_import, "import tokens from CSV").add_argument(
         "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
     )
