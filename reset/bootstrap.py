@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from reset.adapters.trust import TrustStore
 from reset.config import CustodianSettings, Settings, Trust
 from reset.db import migrate
 from reset.db.store import SqlStore
-from reset.errors import Unavailable
+from reset.errors import SettingsRefused, Unavailable
 from reset.flows.adoption import Adoption
 from reset.flows.approve import Approve
 from reset.flows.auditing import Auditing
@@ -42,6 +42,7 @@ from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
+from reset.ports import Directory
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
 
 
@@ -80,7 +81,7 @@ def service(settings: Settings) -> Service:
         policy.login_slow_longest,
     )  # fmt: skip
     hasher = Argon2Hasher(Slots(settings.run_directory / "hashing"))
-    directory = LocalDirectory(store, hasher)
+    directory, hash_password = _directory(settings, store, hasher)
     trusted = trust_store(settings.trust)
     oid = settings.trust.policy_oid or None
     parts = Parts(
@@ -110,7 +111,7 @@ def service(settings: Settings) -> Service:
         escrow=EscrowKeeping(parts),
         importing=Importing(
             parts,
-            directory.hash_password,
+            hash_password,
             lambda name: Path(name).read_bytes(),
             revocation.ask_about,
         ),
@@ -131,6 +132,27 @@ def _revocation(parts: Parts, settings: Settings, trusted: TrustStore) -> Revoca
     )
     every, notice = timedelta(minutes=fetch.minutes), timedelta(hours=fetch.warn_hours)
     return RevocationKeeping(parts, files, every=every, notice=notice)
+
+
+def _directory(
+    settings: Settings, store: SqlStore, hasher: Argon2Hasher
+) -> tuple[Directory, Callable[[str], str] | None]:
+    """The directory, and what hashes passwords for it if they are kept here."""
+    named = settings.directory
+    if named.kind == "local":
+        local = LocalDirectory(store, hasher)
+        return local, local.hash_password
+    try:
+        # imported here: python-ldap is installed only where a directory is asked
+        from reset.adapters.directory_ldap import LdapDirectory
+        from reset.adapters.ldap_entries import PRESETS
+        from reset.adapters.ldap_servers import Servers
+    except ImportError:
+        raise SettingsRefused(problems=["directory: kind ldap needs python-ldap"]) from None
+    password = settings.directory_password().get_secret_value()
+    servers = Servers(named.servers, named.security, named.ca_file, named.user, password)
+    schema = replace(PRESETS[named.preset], **named.entry.model_dump(exclude_none=True))
+    return LdapDirectory(servers, schema, named.base, named.roles, store), None
 
 
 def _mailer(settings: Settings) -> SmtpMailer:

@@ -28,7 +28,7 @@ from reset.flows.csv_rows import family_in
 Arguments = argparse.Namespace
 GROUPS = {
     "db": "the service's database: bring it to the newest revision",
-    "people": "the people that the service knows: import them, see who is not prepared",
+    "people": "the people that the service knows: import them, see who lacks a profile, rebind one",
     "tokens": "the tokens that may be reset: import them with their sealed SO PINs",
     "escrow": "the sealed SO PINs: seal, correct, check, restore, seal anew",
     "audit": "the audit log: verify it, sign a checkpoint, prove an entry",
@@ -115,6 +115,11 @@ def _people_without_profile(arguments: Arguments) -> None:
         (f.person.uid, f.person.pid, f.person.name, f.person.mail, f.missing) for f in found
     )
     print(f"{len(found)} of {holders} token holders are not prepared", file=sys.stderr)
+
+
+def _people_rebind(arguments: Arguments) -> None:
+    service(arguments).importing.rebind(arguments.uid)
+    print("forgotten; the next login notes whose UID it is")
 
 
 def _tokens_import(arguments: Arguments) -> None:
@@ -218,6 +223,8 @@ def _doctor(arguments: Arguments) -> None:
         print(f"{name}: {fact}")
     for name, fact in made.parts.custodian.health().items():
         print(f"custodian {name}: {fact}")
+    for name, fact in made.parts.directory.check().items():
+        print(f"directory {name}: {fact}")
     policy = made.parts.policy
     print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
     for one in policy.acceptances:
@@ -303,6 +310,8 @@ def _parser() -> argparse.ArgumentParser:
     add("people import", _people_import, "import people from CSV").add_argument(
         "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
     )
+    rebind = add("people rebind", _people_rebind, "forget which LDAP entry a UID belongs to")
+    rebind.add_argument("uid", help="of a person whose entry was made anew")
     add("tokens import", _tokens_import, "import tokens from CSV").add_argument(
         "file", type=Path, help="CSV in UTF-8; the columns are in the administrator's guide"
     )

@@ -29,6 +29,7 @@ from pydantic import (
 
 from pkcs11_driver.wire import PinRules
 from reset.core.deviations import Acceptance
+from reset.core.identities import ROLES
 from reset.core.policy import CodeBox, Policy
 from reset.errors import SettingsRefused
 
@@ -53,12 +54,23 @@ def _no_slash(url: str) -> str:
     return url
 
 
+def _role(name: str) -> str:
+    if name not in ROLES:
+        raise ValueError(f"roles are {', '.join(sorted(ROLES))}")
+    return name
+
+
 OurPath = Annotated[Path, AfterValidator(_from_here)]
 OurFile = Annotated[OurPath, AfterValidator(_existing)]
 SiteUrl = Annotated[str, AfterValidator(_no_slash)]
 Address = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 SourceUrl = Annotated[str, Field(pattern=r"^https?://[^\s@#/]+(/[^\s@#]*)?$")]
+Dn = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+ *=.+$", max_length=500)]
+Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")]
+NoAttribute = Annotated[str, Field(pattern=r"^$")]
+Filter = Annotated[str, Field(pattern=r"^\(.+\)$", max_length=1000)]
+Role = Annotated[str, AfterValidator(_role)]
 
 
 class _Part(BaseModel):
@@ -143,6 +155,45 @@ class Mail(_Part):
         if self.security == "none" and self.host not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError("security none is allowed to this machine only: use starttls or tls")
         return self
+
+
+class LocalPeople(_Part):
+    """People come by ``people import``."""
+
+    kind: Literal["local"] = "local"
+
+
+class LdapEntry(_Part):
+    """Where entries differ from the preset: the fields of ``adapters.ldap_entries.Schema``."""
+
+    uid: Attribute | None = None
+    login: Attribute | None = None
+    name: Attribute | None = None
+    mail: Attribute | None = None
+    supervisor: Attribute | NoAttribute | None = None
+    representative: Attribute | NoAttribute | None = None
+    named_by: Literal["dn", "uid"] | None = None
+    entry: Attribute | None = None
+    active: Filter | None = None
+    member: Attribute | None = None
+
+
+class LdapPeople(_Part):
+    """People are in an LDAP directory. There is no word for a connection without TLS.
+
+    ``user``: DN of the service account; ``base``: below it are people; ``roles``: DN of a group.
+    """
+
+    kind: Literal["ldap"]
+    preset: Literal["openldap", "active-directory"]
+    servers: tuple[Address, ...] = Field(min_length=1, max_length=8)
+    security: Literal["tls", "starttls"]
+    ca_file: OurFile
+    user: Dn
+    password_file: OurFile
+    base: Dn
+    entry: LdapEntry = LdapEntry()
+    roles: dict[Role, Dn] = Field(default_factory=dict)
 
 
 class PinSettings(_Part):
@@ -240,6 +291,7 @@ class Settings(_Part):
     trust: Trust
     fetch: Fetch = Fetch()
     mail: Mail
+    directory: Annotated[LocalPeople | LdapPeople, Field(discriminator="kind")] = LocalPeople()
     policy: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")
@@ -270,6 +322,12 @@ class Settings(_Part):
         """The password for the SMTP server, or empty."""
         file = self.mail.password_file
         return SecretStr(_secret(file, 1).decode() if file else "")
+
+    def directory_password(self) -> SecretStr:
+        """The password of the service account; ``RuntimeError`` without an LDAP directory."""
+        if self.directory.kind != "ldap":
+            raise RuntimeError("the local directory has no password")
+        return SecretStr(_secret(self.directory.password_file, 1).decode())
 
     def metrics_token(self) -> SecretStr:
         """The bearer token for /metrics, or empty: loopback only."""

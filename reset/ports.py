@@ -48,6 +48,9 @@ class Directory(Protocol):
     def by_uid(self, uid: str) -> Person | None:
         """The active person with this UID."""
 
+    def uid_of(self, pid: str) -> str:
+        """The UID with this login name, empty if nobody has it. Equal work for unknown names."""
+
     def check_password(self, pid: str, password: str) -> Person | None:
         """The person, if the password is right. Equal work for unknown names (T34).
 
@@ -56,6 +59,15 @@ class Directory(Protocol):
 
     def search(self, text: str) -> list[Person]:
         """At most 20 persons whose UID, login, name or mail contains ``text``."""
+
+    def keep(self, uid: str) -> None:
+        """Note for ever whose UID this is: it names nobody else from now on (S5.7).
+
+        Not inside a transaction. Raises ``NotFound``.
+        """
+
+    def check(self) -> Mapping[str, str]:
+        """Facts for operators. Raises ``Unavailable`` with ``why`` for whatever is wrong."""
 
 
 class Hasher(Protocol):
@@ -252,6 +264,15 @@ class People(Protocol):
     def search(self, text: str) -> list[Person]: ...
     def put(self, person: Person, password_hash: str) -> None:
         """Insert or change. Raises ``BadInput`` when login or UID belongs to somebody else."""
+
+    def entry_of(self, uid: str) -> str | None:
+        """The entry of another directory that this UID belongs to, if it was noted."""
+
+    def keep_entry(self, uid: str, entry: str) -> None:
+        """Note it, unless there is one."""
+
+    def forget_entry(self, uid: str) -> bool:
+        """False when there was none."""
 
 
 class Tokens(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
+from collections.abc import Mapping
 
 from reset.adapters.hasher_argon2 import Argon2Hasher
 from reset.core.identities import Person, tidy_pid
+from reset.errors import NotFound
 from reset.ports import Store
 
 
@@ -24,6 +26,11 @@ class LocalDirectory:
         with self._store.read() as uow:
             found = uow.people.by_pid(tidy_pid(pid))
         return found[0] if found and found[0].active else None
+
+    def uid_of(self, pid: str) -> str:
+        """The UID with this login name; empty if nobody has it."""
+        found = self.by_pid(pid)
+        return found.uid if found else ""
 
     def by_uid(self, uid: str) -> Person | None:
         """The active person with this UID."""
@@ -48,6 +55,15 @@ class LocalDirectory:
         made = self._hasher.tag(password, salt, parameters)
         right = hmac.compare_digest(made, tag)
         return person if person and person.active and right and password else None
+
+    def keep(self, uid: str) -> None:
+        """Nothing to note: the import keeps a UID's login name for ever. Raises ``NotFound``."""
+        if self.by_uid(uid) is None:
+            raise NotFound(what="person")
+
+    def check(self) -> Mapping[str, str]:
+        """The database is looked at elsewhere."""
+        return {"kind": "local"}
 
     def hash_password(self, password: str) -> str:
         """The stored form of a new password. Raises ``Busy``."""

@@ -25,6 +25,7 @@ ZERO = bytes(32)
 EVENTS = frozenset(
     {
         "people-imported",
+        "person-rebound",
         "tokens-imported",
         "token-retired",
         "login",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -26,6 +27,22 @@ class Person:
 
 
 ROLES = frozenset({"office", "help-desk", "auditor", "administrator"})
+
+
+_LONGEST = 200  # characters of a name or an address
+
+
+def fault(person: Person) -> str:
+    """The rule that a person's fields break, whatever directory they come from; empty: none."""
+    for name in ("uid", "pid", "name", "mail"):
+        text = getattr(person, name)
+        if not text or len(text) > _LONGEST or not text.isprintable():
+            return f"{name} is empty or not printable"
+    if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", person.mail):
+        return "mail must be one address"
+    if not person.roles <= ROLES:
+        return f"roles are {', '.join(sorted(ROLES))}"
+    return ""
 
 
 @dataclass(frozen=True)

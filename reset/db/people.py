@@ -6,12 +6,12 @@ import unicodedata
 from datetime import datetime
 
 from cryptography import x509
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from reset.core.identities import Person, tidy_pid
 from reset.core.tokens import Token
 from reset.db.rows import Repository, columns
-from reset.db.tables import people, tokens
+from reset.db.tables import directory_entries, people, tokens
 from reset.errors import BadInput
 
 SEARCH_LIMIT = 20
@@ -81,6 +81,21 @@ class SqlPeople(Repository):
             holder = select(people.c.uid).where(people.c.login == login)
             taken = "uid" if self._connection.scalar(holder) is None else "pid"
             raise BadInput(field=taken, rule="taken")
+
+    def entry_of(self, uid: str) -> str | None:
+        """The entry of another directory that this UID belongs to, if it was noted."""
+        kept = directory_entries
+        entry: str | None = self._connection.scalar(select(kept.c.entry).where(kept.c.uid == uid))
+        return entry
+
+    def keep_entry(self, uid: str, entry: str) -> None:
+        """Note it, unless there is one."""
+        new = self._insert(directory_entries).values(uid=uid, entry=entry)
+        self._connection.execute(new.on_conflict_do_nothing())
+
+    def forget_entry(self, uid: str) -> bool:
+        """False when there was none."""
+        return self._changed(delete(directory_entries).where(directory_entries.c.uid == uid))
 
 
 class SqlTokens(Repository):

@@ -73,6 +73,15 @@ people = Table(
     CheckConstraint("uid <> '' AND login <> ''", name="named"),
 )
 
+# whose UID it is in a directory elsewhere: what that directory itself calls the entry
+directory_entries = Table(
+    "directory_entries",
+    metadata,
+    Column("uid", PlainText, primary_key=True),
+    Column("entry", PlainText, nullable=False),
+    CheckConstraint("uid <> '' AND entry <> ''", name="named"),
+)
+
 tokens = Table(
     "tokens",
     metadata,

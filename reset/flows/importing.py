@@ -6,11 +6,12 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 
-from reset.core.identities import ROLES, Person, tidy_pid
+from reset.core.identities import Person, fault, tidy_pid
 from reset.core.tokens import Token, tidy_serial
-from reset.errors import BadInput, CertificateRefused, ReleaseRefused
+from reset.errors import BadInput, CertificateRefused, NotFound, ReleaseRefused
 from reset.flows.csv_rows import envelope_in, explained, family_in, rows_of
 from reset.flows.parts import Parts
 
@@ -19,13 +20,13 @@ TOKENS = ("serial", "holder", "label", "family", "certificate", "key_id", "so_pi
 
 
 class Importing:
-    """``hash_password``: of the local directory; ``read_file``: bytes of a certificate file;
-    ``ask_about``: gets the OCSP response for a certificate that needs one."""
+    """``hash_password``: of the local directory, None with another one; ``read_file``: bytes of a
+    certificate file; ``ask_about``: gets the OCSP response for a certificate that needs one."""
 
     def __init__(
         self,
         parts: Parts,
-        hash_password: Callable[[str], str],
+        hash_password: Callable[[str], str] | None,
         read_file: Callable[[str], bytes],
         ask_about: Callable[[bytes], None],
     ) -> None:
@@ -40,6 +41,8 @@ class Importing:
         An empty password keeps the one on file. ``roles`` separated by blanks. Returns the count.
         Raises ``BadInput`` with the line; nothing is imported then.
         """
+        if self._hash is None:
+            raise BadInput(field="people", rule="are kept in the directory that the settings name")
         rows = rows_of(lines, PEOPLE)
         people = [(_person(row, line), row["password"]) for line, row in enumerate(rows, 2)]
         hashed = [(person, self._hash(word) if word else "") for person, word in people]
@@ -55,6 +58,16 @@ class Importing:
             uow.audit.append("people-imported", "console", {"count": len(hashed)})
         return len(hashed)
 
+    def rebind(self, uid: str) -> None:
+        """Forget which entry of the directory this UID belongs to; the next login notes it anew.
+
+        For entries that were made anew for the same person (S5.7). Raises ``NotFound``.
+        """
+        with self._parts.store.write() as uow:
+            if not uow.people.forget_entry(uid):
+                raise NotFound(what="uid")
+            uow.audit.append("person-rebound", "console", {"person": uid})
+
     def tokens(self, lines: Iterable[str]) -> int:
         """Import tokens with their certificates and sealed SO PINs.
 
@@ -66,6 +79,8 @@ class Importing:
         """
         rows = rows_of(lines, TOKENS)
         checked = [self._token(row, line) for line, row in enumerate(rows, 2)]
+        for token, _ in checked:
+            self._parts.directory.keep(token.holder_uid)
         # only after every row is good: what the custodian once stored it never replaces
         ready = [self._sealed(*found, line) for line, found in enumerate(checked, 2)]
         with self._parts.store.write() as uow:
@@ -133,15 +148,11 @@ class Importing:
 
 
 def _person(row: Mapping[str, str], line: int) -> Person:
-    roles = frozenset(row["roles"].split())
-    for name in ("uid", "pid", "name", "mail"):
-        if not row[name] or len(row[name]) > 200 or not row[name].isprintable():
-            raise BadInput(field=f"line {line}", rule=f"{name} is empty or not printable")
-    if not roles <= ROLES:
-        raise BadInput(field=f"line {line}", rule=f"roles are {', '.join(sorted(ROLES))}")
-    if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", row["mail"]):
-        raise BadInput(field=f"line {line}", rule="mail must be one address")
-    return Person(
-        row["uid"], tidy_pid(row["pid"]), row["name"], row["mail"], row["supervisor"],
-        row["representative"], roles,
+    person = Person(
+        row["uid"], row["pid"], row["name"], row["mail"], row["supervisor"],
+        row["representative"], frozenset(row["roles"].split()),
     )  # fmt: skip
+    broken = fault(person)
+    if broken:
+        raise BadInput(field=f"line {line}", rule=broken)
+    return replace(person, pid=tidy_pid(person.pid))

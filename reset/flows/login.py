@@ -62,16 +62,14 @@ class Login:
         if wait:
             raise SlowDown(retry_after=wait)
         person = parts.directory.check_password(name, password)
+        uid = person.uid if person else parts.directory.uid_of(name)
         with parts.store.write() as uow:
             if person is None:
-                known = parts.directory.by_pid(name)
-                uow.audit.append(
-                    "login-refused", known.uid if known else "unknown", {"address": address}
-                )
+                uow.audit.append("login-refused", uid or "unknown", {"address": address})
             else:
                 uow.throttle.clear(key)
                 uow.throttle.put_back(around, every)
-                uow.audit.append("login", person.uid, {"address": address})
+                uow.audit.append("login", uid, {"address": address})
         if person is None:
             raise LoginRefused
         return person

@@ -129,6 +129,18 @@ def test_search_stops_at_twenty(store: SqlStore) -> None:
         assert [p.pid for p in uow.people.search("same")] == [f"p{n:02}" for n in range(20)]
 
 
+def test_the_entry_of_a_uid_is_noted_once(store: SqlStore) -> None:
+    with store.write() as uow:
+        assert uow.people.entry_of("u1") is None
+        uow.people.keep_entry("u1", "aa")
+        uow.people.keep_entry("u1", "bb")
+        uow.people.keep_entry("u2", "aa")
+        assert (uow.people.entry_of("u1"), uow.people.entry_of("u2")) == ("aa", "aa")
+        assert uow.people.forget_entry("u1")
+        assert not uow.people.forget_entry("u1")
+        assert (uow.people.entry_of("u1"), uow.people.entry_of("u2")) == (None, "aa")
+
+
 def test_token_comes_back(store: SqlStore) -> None:
     other = replace(TOKEN, serial="T0", state="dead", so_version=0)
     with store.write() as uow:

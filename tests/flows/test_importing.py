@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from reset.errors import BadInput, CertificateRefused, LoginRefused, ResetError
+from reset.errors import (
+    BadInput,
+    CertificateRefused,
+    LoginRefused,
+    NotFound,
+    ResetError,
+)
 from reset.flows.importing import PEOPLE, TOKENS
 from tests.flows.world import (
     HOLDER,
@@ -142,4 +148,21 @@ def test_a_serial_is_registered_once(world: World, again: str) -> None:
     before = world.dump()
     with pytest.raises(ResetError):
         world.importing.tokens([TOKEN_HEAD, row, row])
+    assert world.dump() == before
+
+
+def test_an_entry_made_anew_is_taken_on_an_operators_word(world: World) -> None:
+    """S5.7: it is in the log; there is nothing to forget of others."""
+    with world.database.write() as uow:
+        uow.people.keep_entry(HOLDER, "aa")
+        uow.people.keep_entry(HOLDER, "bb")
+    with world.database.read() as uow:
+        assert uow.people.entry_of(HOLDER) == "aa"
+    world.importing.rebind(HOLDER)
+    with world.database.read() as uow:
+        assert uow.people.entry_of(HOLDER) is None
+    assert world.named("person-rebound")[-1]["facts"] == {"person": HOLDER}
+    before = world.dump()
+    with pytest.raises(NotFound):
+        world.importing.rebind(HOLDER)
     assert world.dump() == before

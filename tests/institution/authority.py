@@ -168,10 +168,17 @@ class Authority:
             builder = builder.add_extension(value, critical)
         return self._sign(builder, profile.issuer).public_bytes(serialization.Encoding.DER)
 
-    def issue_server(self, names: Iterable[str] = ("localhost", "127.0.0.1")) -> tuple[Path, Path]:
+    def issue_server(
+        self,
+        names: Iterable[str] = ("localhost", "127.0.0.1"),
+        *,
+        starts: timedelta = -SLACK,
+        ends: timedelta = timedelta(days=365),
+    ) -> tuple[Path, Path]:
         """A TLS server's certificate (with the issuing CA's) and key files.
 
-        ``names``: DNS names and IP addresses; the first also names the files.
+        ``names``: DNS names and IP addresses; the first also names the files. ``starts``,
+        ``ends``: relative to now.
         """
         names = tuple(names)
         key = software_key("p256")
@@ -182,8 +189,8 @@ class Authority:
             .issuer_name(issuer.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(self._now() - SLACK)
-            .not_valid_after(self._now() + timedelta(days=365))
+            .not_valid_before(self._now() + starts)
+            .not_valid_after(self._now() + ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
             .add_extension(_key_usage(("digital_signature",)), True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)

@@ -95,11 +95,13 @@ class Institution:
         ports: Mapping[str, int] | None = None,
         database: str = "",
         policy: str = "",
+        directory: str = "",
     ) -> Institution:
         """Make everything on disk; nothing runs afterwards.
 
         Parameters: ``ports`` for ``public``, ``certificate``, ``smtp`` (else free ones);
-        ``database`` URL (else SQLite in ``root``); ``policy``: lines for the policy's TOML table.
+        ``database`` URL (else SQLite in ``root``); ``policy``: lines for the policy's TOML table;
+        ``directory``: those of a directory where the people are already (else they are imported).
         """
         made = cls(root)
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -108,12 +110,15 @@ class Institution:
         made.authority = Authority.create(root / "ca")
         for part, someone in made.people.items():
             made.issue_token(part, someone)
-        made._write_settings(database or "sqlite:///" + str(root / "service.sqlite"), policy)
+        made._write_settings(
+            database or "sqlite:///" + str(root / "service.sqlite"), policy, directory
+        )
         made._write_people()
         made._remember()
         made.command("custodian", "--create-keys", config=made.custodian_config)
         made.command("db", "upgrade")
-        made.command("people", "import", str(root / "people.csv"))
+        if not directory:
+            made.command("people", "import", str(root / "people.csv"))
         made.start_custodian()
         try:
             made._write_tokens()
@@ -164,7 +169,7 @@ class Institution:
         """The DER of the certificate on a person's token."""
         return (self.tokens[part].directory / "certificate.der").read_bytes()
 
-    def _write_settings(self, database: str, policy: str) -> None:
+    def _write_settings(self, database: str, policy: str, directory: str) -> None:
         hsm = make_token(self.root / "hsm", label="custodian", user_pin=secrets.token_urlsafe(16))
         private = self.root / "secrets"
         private.mkdir(mode=0o700)
@@ -189,6 +194,7 @@ class Institution:
             f"crls = {json.dumps([str(f) for f in self.authority.crl_files])}\n"
         )
         limits = f"[policy]\n{policy}\n" if policy else ""
+        people = f"[directory]\n{directory}\n" if directory else ""
         self.config.touch(mode=0o600)
         self.config.write_text(
             'institution = "Example Institute"\n'
@@ -206,7 +212,7 @@ class Institution:
             f"{trust}"
             f'[mail]\nhost = "127.0.0.1"\nport = {self.ports["smtp"]}\nsecurity = "none"\n'
             f'sender = "token-reset@{DOMAIN}"\n'
-            f"{limits}"
+            f"{people}{limits}"
         )
         self.custodian_config.touch(mode=0o600)
         self.custodian_config.write_text(

@@ -102,6 +102,10 @@ class Register:
         """By UID."""
         return next((p for p in PEOPLE.values() if p.uid == uid), None)
 
+    def uid_of(self, pid: str) -> str:
+        """By login name."""
+        return PEOPLE[pid].uid if pid in PEOPLE else ""
+
     def check_password(self, pid: str, password: str) -> Person | None:
         """The person, if the password is right."""
         return PEOPLE.get(pid) if password == PASSWORD else None
