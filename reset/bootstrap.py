@@ -15,6 +15,7 @@ from reset.adapters.custodian_client import CustodianClient
 from reset.adapters.directory_local import LocalDirectory
 from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
 from reset.adapters.mail_smtp import SmtpMailer
+from reset.adapters.sign_on_oidc import OidcSignOn
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemClock, SystemRandom
 from reset.adapters.trust import TrustStore
@@ -36,6 +37,7 @@ from reset.flows.parts import Parts
 from reset.flows.recover import Recover
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
+from reset.web import sign_on
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
 
 
@@ -83,6 +85,7 @@ def service(settings: Settings) -> Service:
         certificate_url=settings.certificate_url,
         mail_domains=frozenset(settings.mail_domains),
         log_number=settings.log_number,
+        sign_on=_sign_on(settings),
     )
     flows = _flows(parts, settings)
     return Service(
@@ -106,6 +109,20 @@ def _mailer(settings: Settings) -> SmtpMailer:
         user=mail.user,
         password=settings.mail_password().get_secret_value(),
         ca_file=str(mail.ca_file) if mail.ca_file else None,
+    )
+
+
+def _sign_on(settings: Settings) -> OidcSignOn | None:
+    told = settings.single_sign_on
+    if told is None:
+        return None
+    return OidcSignOn(
+        told.issuer,
+        told.client_id,
+        told.client_secret().get_secret_value(),
+        settings.public_url + sign_on.BACK,
+        pid_claim=told.pid_claim,
+        ca_file=str(told.ca_file) if told.ca_file else None,
     )
 
 
@@ -146,6 +163,7 @@ def web_settings(settings: Settings) -> WebSettings:
         help_desk=settings.help_desk,
         policy=settings.policy.policy(),
         metrics_token=settings.metrics_token().get_secret_value(),
+        sign_on=settings.single_sign_on.name if settings.single_sign_on else "",
     )
 
 

@@ -102,6 +102,22 @@ class Mail(_Part):
         return self
 
 
+class SingleSignOn(_Part):
+    """The institution's OpenID Connect provider. ``name``: what people call it; ``pid_claim``: the
+    claim that holds the login name."""
+
+    name: Text
+    issuer: Annotated[str, Field(pattern=r"^https://[^\s?#]+[^\s?#/]$")]
+    client_id: Text
+    client_secret_file: OurFile
+    pid_claim: Text = "preferred_username"
+    ca_file: OurFile | None = None
+
+    def client_secret(self) -> SecretStr:
+        """The client's secret. Raises ``SettingsRefused``."""
+        return SecretStr(_secret(self.client_secret_file, 16).decode())
+
+
 class PinSettings(_Part):
     minimum: int = PinRules.minimum
     maximum: int = PinRules.maximum
@@ -193,6 +209,7 @@ class Settings(_Part):
     listen: Listen | None = None
     trust: Trust
     mail: Mail
+    single_sign_on: SingleSignOn | None = None
     policy: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")

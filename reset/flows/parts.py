@@ -16,6 +16,7 @@ from reset.ports import (
     Mailer,
     Random,
     SignatureVerifier,
+    SingleSignOn,
     Store,
 )
 
@@ -25,7 +26,7 @@ class Parts:
     """Ports and policy. ``public_url`` and ``certificate_url``: the addresses of the two sites,
     from the settings, never from a request (peer failure 21); ``mail_domains``: domains whose
     mailboxes the PID opens, lower case; ``log_number``: raised when a restored log goes on as a new
-    one."""
+    one; ``sign_on``: the institution's single sign-on, None without one."""
 
     policy: Policy
     clock: Clock
@@ -41,6 +42,7 @@ class Parts:
     certificate_url: str
     mail_domains: frozenset[str]
     log_number: int = 1
+    sign_on: SingleSignOn | None = None
 
     @property
     def log_origin(self) -> str:

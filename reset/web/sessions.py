@@ -177,6 +177,22 @@ def _begin(uid: str) -> None:
     _send(cookie)
 
 
+def new_visitor() -> str:
+    """Make this browser a visitor with a new form token, which is returned; a login here ends."""
+    web = _web()
+    if web.row:
+        flows().sessions.end(web.row)
+    session.clear()
+    web.row = None
+    session[_FORM_TOKEN] = secrets.token_hex(20)
+    return visitor_token()
+
+
+def visitor_token() -> str:
+    """The form token of a browser that is not logged in; empty for any other."""
+    return "" if _web().row else str(session.get(_FORM_TOKEN, ""))
+
+
 def renew() -> None:
     """Give a stored session a new identifier after a step up; its absolute age goes on."""
     _send(flows().sessions.renew(current(), json.dumps(dict(_web()))))

@@ -47,7 +47,7 @@ class WebSettings:
 
     ``secret_key`` signs form tokens; ``institution`` is a name; ``office`` the address and opening
     hours of the registration office; ``help_desk`` how to reach it; ``metrics_token`` empty:
-    metrics go to loopback only.
+    metrics go to loopback only; ``sign_on``: what people call their single sign-on, empty without.
     """
 
     public_url: str
@@ -58,6 +58,7 @@ class WebSettings:
     help_desk: str
     policy: Policy
     metrics_token: str = field(default="", repr=False)
+    sign_on: str = ""
 
     def __post_init__(self) -> None:
         if len(self.secret_key) < 32:
