@@ -17,6 +17,7 @@ from reset.adapters.directory_local import LocalDirectory
 from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
 from reset.adapters.mail_smtp import SmtpMailer
 from reset.adapters.revocation_files import FetchedRevocation
+from reset.adapters.sign_on_oidc import OidcSignOn
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemClock, SystemRandom
 from reset.adapters.trust import TrustStore
@@ -43,6 +44,7 @@ from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
 from reset.flows.upkeep import Upkeep
 from reset.ports import Directory
+from reset.web import sign_on
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
 
 
@@ -100,6 +102,7 @@ def service(settings: Settings) -> Service:
         mail_domains=frozenset(settings.mail_domains),
         log_number=settings.log_number,
         institution=settings.institution,
+        sign_on=_sign_on(settings),
     )
     revocation = _revocation(parts, settings, trusted)
     flows = _flows(parts, settings, revocation)
@@ -168,6 +171,21 @@ def _mailer(settings: Settings) -> SmtpMailer:
     )
 
 
+def _sign_on(settings: Settings) -> OidcSignOn | None:
+    told = settings.single_sign_on
+    if told is None:
+        return None
+    return OidcSignOn(
+        told.issuer,
+        told.client_id,
+        told.client_secret().get_secret_value(),
+        settings.public_url + sign_on.BACK,
+        pid_claim=told.pid_claim,
+        acr=told.acr,
+        ca_file=str(told.ca_file) if told.ca_file else None,
+    )
+
+
 def _flows(parts: Parts, settings: Settings, revocation: RevocationKeeping) -> Flows:
     recover, approve = Recover(parts), Approve(parts)
     return Flows(
@@ -209,6 +227,7 @@ def web_settings(settings: Settings) -> WebSettings:
         policy=settings.policy.policy(),
         metrics_token=settings.metrics_token().get_secret_value(),
         sockets=settings.proxy.sockets if settings.proxy else None,
+        sign_on=settings.single_sign_on.name if settings.single_sign_on else "",
     )
 
 

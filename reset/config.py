@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from pkcs11_driver.wire import PinRules
+from reset.core.assurance import LOGINS
 from reset.core.deviations import Acceptance
 from reset.core.identities import ROLES
 from reset.core.policy import CodeBox, Policy
@@ -196,6 +197,23 @@ class LdapPeople(_Part):
     roles: dict[Role, Dn] = Field(default_factory=dict)
 
 
+class SingleSignOn(_Part):
+    """The institution's OpenID Connect provider. ``name``: what people call it; ``pid_claim``: the
+    claim that holds the login name; ``acr``: asked for and then demanded, empty for neither."""
+
+    name: Text
+    issuer: Annotated[str, Field(pattern=r"^https://[^\s?#]+[^\s?#/]$")]
+    client_id: Text
+    client_secret_file: OurFile
+    pid_claim: Text = "preferred_username"
+    acr: str = Field(default="", max_length=200)
+    ca_file: OurFile | None = None
+
+    def client_secret(self) -> SecretStr:
+        """The client's secret. Raises ``SettingsRefused``."""
+        return SecretStr(_secret(self.client_secret_file, 16).decode())
+
+
 class PinSettings(_Part):
     minimum: int = PinRules.minimum
     maximum: int = PinRules.maximum
@@ -229,6 +247,7 @@ class PolicySettings(_Part):
     approval_hours: int = 72
     level: int = Policy.level
     code_box: CodeBox = Policy.code_box
+    sign_on_level: int = LOGINS["sso"]
     acceptance: tuple[AcceptanceSettings, ...] = ()
     so_tries: int = Policy.so_tries
     lease_seconds: int = 120
@@ -254,6 +273,7 @@ class PolicySettings(_Part):
             approval_age=timedelta(hours=self.approval_hours),
             level=self.level,
             code_box=self.code_box,
+            logins={**LOGINS, "sso": self.sign_on_level},
             acceptances=tuple(Acceptance(**one.model_dump()) for one in self.acceptance),
             so_tries=self.so_tries,
             lease=timedelta(seconds=self.lease_seconds),
@@ -292,6 +312,7 @@ class Settings(_Part):
     fetch: Fetch = Fetch()
     mail: Mail
     directory: Annotated[LocalPeople | LdapPeople, Field(discriminator="kind")] = LocalPeople()
+    single_sign_on: SingleSignOn | None = None
     policy: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")
@@ -300,6 +321,13 @@ class Settings(_Part):
             raise ValueError("fetch.crls: each file must be one of trust.crls")
         if not {one.issuer for one in self.fetch.responders} <= set(self.trust.ocsp_issuers):
             raise ValueError("fetch.responders: each issuer must be one of trust.ocsp_issuers")
+        return self
+
+    @model_validator(mode="after")
+    def _sign_on_shows_its_level(self) -> Self:
+        told = self.single_sign_on
+        if self.policy.sign_on_level > LOGINS["sso"] and not (told and told.acr):
+            raise ValueError("policy.sign_on_level: above 1 needs single_sign_on.acr, to be shown")
         return self
 
     @model_validator(mode="after")

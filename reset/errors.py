@@ -59,6 +59,16 @@ class LoginRefused(ResetError):
     code = "login-refused"
 
 
+class SignOnRefused(ResetError):
+    """The institution's single sign-on named nobody who may log in here.
+
+    data: ``rule``: ``state``, ``provider``, ``code``, ``id-token``, ``no-time``, ``not-fresh``,
+    ``acr``, ``no-name`` or ``person``.
+    """
+
+    code = "sign-on-refused"
+
+
 class SlowDown(ResetError):
     """data: ``retry_after`` in whole seconds."""
 

@@ -70,6 +70,32 @@ class Directory(Protocol):
         """Facts for operators. Raises ``Unavailable`` with ``why`` for whatever is wrong."""
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One browser's one attempt at a single sign-on: state, nonce and PKCE verifier."""
+
+    state: str
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SignedOn:
+    """A login name as the provider tells it, and when its person logged in there (aware UTC)."""
+
+    pid: str
+    at: datetime
+
+
+class SingleSignOn(Protocol):
+    def address(self, attempt: Attempt) -> str:
+        """Where the browser is sent. Raises ``Unavailable``."""
+
+    def redeem(self, code: str, attempt: Attempt, at: datetime) -> SignedOn:
+        """Who logged in, for the code that came back. Raises ``SignOnRefused``,
+        ``Unavailable``."""
+
+
 class Hasher(Protocol):
     @property
     def parameters(self) -> str:

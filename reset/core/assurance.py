@@ -4,7 +4,7 @@ Rules (design section 3, S2.6-S2.8):
 
 1. A method is of one kind; two methods of one kind never add (S2.7).
 2. Attained level = level of the login + one for each *new* kind among fresh successes, at most 4.
-   What a login starts at is the policy's to say.
+   What a login starts at is the policy's to say; one worth 2 is two kinds by itself (know, have).
 3. Password and answers are both ``know``: together they stay at 1.
 4. A code to a mailbox that the same PID opens is ``know`` as well; a code to a recovery address, or
    of an authenticator app, registered and confirmed under certificate login, is ``have`` (S1.74).
@@ -58,6 +58,7 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "password": Method("know", ("counted-tries",), ("pwd",)),
+    "sso": Method("know", ()),  # how the provider counts tries is not ours to say
     "answers": Method("know", ("counted-tries", "keyed-hash"), ("kba",)),
     "code-recovery": Method(
         "have",
@@ -77,7 +78,8 @@ METHODS: Mapping[str, Method] = {
 MAILED = ("code-recovery", "code-mailbox")
 CODES = (*MAILED, "code-app")
 RECORDED = tuple(name for name, m in METHODS.items() if KINDS[m.kind].adds)  # become proofs
-LOGINS: Mapping[str, int] = {"password": 1, "certificate": 3}
+LOGINS: Mapping[str, int] = {"password": 1, "sso": 1, "certificate": 3}
+TWO = {"know", "have"}  # the kinds of a login that its provider made with two
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def attained(methods: Iterable[str], logins: Mapping[str, int] = LOGINS, context
     login = max(methods, key=lambda name: logins.get(name, 0), default="")
     if not logins.get(login):
         return 0
-    kinds = {METHODS[name].kind for name in methods} - {METHODS[login].kind}
+    shown = TWO if logins[login] == len(TWO) else {METHODS[login].kind}
+    kinds = {METHODS[name].kind for name in methods} - shown
     level = min(CAP, logins[login] + sum(KINDS[kind].adds for kind in kinds))
     return level - 1 if context < USUAL else level
 

@@ -20,6 +20,8 @@ from reset.core.deviations import BELOW, Acceptance, acceptance_problems
 from reset.core.requests import State
 
 CodeBox = Literal["recovery", "mailbox"]
+PID_LOGINS = ("password", "sso")  # what opens a session on the public site
+_LOGIN_CAPS: Mapping[str, int] = {"password": 1, "sso": 2}
 
 SO_TRIES_MOST = max(family.so_budget for family in FAMILIES.values())
 RESUME_AGE = timedelta(days=30)  # how long an unknown outcome may still be resolved by an order
@@ -86,7 +88,7 @@ class Policy:
         return Gate(
             "ask",
             (
-                Requirement("password", ("password",), self.password_max_age),
+                Requirement("password", PID_LOGINS, self.password_max_age),
                 Requirement("answers", ("answers",), self.answers_max_age),
                 Requirement("code", self.codes, self.code_max_age),
             ),
@@ -108,7 +110,7 @@ class Policy:
         return Gate(
             name,
             (
-                Requirement("password", ("password",), self.password_max_age),
+                Requirement("password", PID_LOGINS, self.password_max_age),
                 Requirement("answers", ("answers",), self.answers_max_age + self.approval_age),
                 Requirement("code", self.codes, self.code_max_age, after_approval=True),
                 Requirement("approval", ("approval",), approval_age),
@@ -157,10 +159,10 @@ class Policy:
             (
                 any(
                     name not in METHODS or not 1 <= level <= CAP
-                    or (METHODS[name].kind == "know" and level > 1)
+                    or level > _LOGIN_CAPS.get(name, CAP)
                     for name, level in self.logins.items()
                 ),
-                f"logins: known methods at 1 to {CAP}, what is only known at 1",
+                f"logins: known methods at 1 to {CAP}, a password at 1, a single sign-on at 2",
             ),
         )  # fmt: skip
         return [

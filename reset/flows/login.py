@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 from reset.core.identities import Person, tidy_pid
 from reset.core.tokens import Token
-from reset.errors import BadInput, CertificateRefused, LoginRefused, SlowDown
+from reset.errors import (
+    BadInput,
+    CertificateRefused,
+    LoginRefused,
+    NotFound,
+    SignOnRefused,
+    SlowDown,
+)
 from reset.flows.parts import Parts
+from reset.ports import Attempt
 
 PASSWORD_LIMIT = 256  # bytes; more is refused before hashing (peer failure 34)
 
@@ -73,6 +81,42 @@ class Login:
         if person is None:
             raise LoginRefused
         return person
+
+    def with_sign_on(self, code: str, attempt: Attempt, address: str) -> Person:
+        """The person whom the institution's single sign-on names, for the code it gave.
+
+        Raises ``NotFound`` where there is none, ``SignOnRefused``, ``SlowDown``, ``Unavailable``.
+        """
+        parts, now = self._parts, self._parts.clock.now()
+        if parts.sign_on is None:
+            raise NotFound(what="single-sign-on")
+        every, burst = parts.policy.address_failure_every, parts.policy.address_failures
+        around = f"network:{network_of(address)}"
+        with parts.store.write() as uow:
+            wait = uow.throttle.take(around, now, every, burst)
+        if wait:
+            raise SlowDown(retry_after=wait)
+        try:
+            signed = parts.sign_on.redeem(code, attempt, now)
+            person = parts.directory.by_pid(tidy_pid(signed.pid))
+            if person is None:
+                raise SignOnRefused(rule="person")
+        except SignOnRefused as refused:
+            with parts.store.write() as uow:
+                facts = {"address": address, "by": "single-sign-on", "rule": refused.data["rule"]}
+                uow.audit.append("login-refused", "unknown", facts)
+            raise
+        with parts.store.write() as uow:
+            uow.throttle.put_back(around, every)
+            facts = {"address": address, "by": "single-sign-on"}
+            uow.audit.append("login", person.uid, facts)
+        return person
+
+    def sign_on_address(self, attempt: Attempt) -> str:
+        """Where a browser begins its single sign-on. Raises ``NotFound``, ``Unavailable``."""
+        if self._parts.sign_on is None:
+            raise NotFound(what="single-sign-on")
+        return self._parts.sign_on.address(attempt)
 
     def person(self, uid: str) -> Person | None:
         """The active person of a session; None once the directory no longer has them."""

@@ -9,7 +9,7 @@ Rules (S1.54, S1.57-S1.61, S1.63-S1.65):
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from reset.core.approvals import one_line
 from reset.core.assurance import Proof
@@ -58,7 +58,7 @@ def missing(parts: Parts, uow: UnitOfWork, uid: str) -> str:
 
 
 def open_request(
-    parts: Parts, person: Person, login_at: datetime, serial: str | None, reason: str
+    parts: Parts, person: Person, login: Proof, serial: str | None, reason: str
 ) -> Request:
     """A new request for one of the person's own tokens, or the open one.
 
@@ -68,14 +68,14 @@ def open_request(
     if not approver_uids(parts, person.uid):
         raise NoApprover(reason="none-named")
     try:
-        return _open(parts, person.uid, login_at, serial, reason)
+        return _open(parts, person.uid, login, serial, reason)
     except StateConflict:
         # a second click at the same moment was faster: now its request is found
-        return _open(parts, person.uid, login_at, serial, reason)
+        return _open(parts, person.uid, login, serial, reason)
 
 
 def _open(
-    parts: Parts, uid: str, login_at: datetime, serial: str | None, reason: str
+    parts: Parts, uid: str, login: Proof, serial: str | None, reason: str
 ) -> Request:  # fmt: skip
     with parts.store.write() as uow:
         token = _choose(uow, uid, serial)
@@ -85,7 +85,7 @@ def _open(
         _check_may_open(parts, uow, uid, token)
         request = _new_request(parts, uow, uid, token, reason)
         uow.requests.add(request)
-        uow.requests.add_proof(request.id, Proof("password", login_at))
+        uow.requests.add_proof(request.id, login)
         facts = {"request": request.id, "token": token.serial}
         uow.audit.append("request-opened", uid, facts)
         uow.audit.append("questions-drawn", uid, {"request": request.id})

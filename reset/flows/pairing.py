@@ -58,13 +58,13 @@ class Pair:
         self._recover = recover
         self._approve = approve
 
-    def for_reset(self, uid: str, request_id: str, login_at: datetime) -> Pairing:
+    def for_reset(self, uid: str, request_id: str, login: Proof) -> Pairing:
         """The holder's pairing code; the release gate must be open.
 
         Raises ``ProofsMissing``, ``StateConflict``, ``NotFound``, ``Unavailable``; ``OfficeOnly``
         when the token takes no PIN that keeps the rules.
         """
-        here = self._recover.progress(uid, request_id, login_at)
+        here = self._recover.progress(uid, request_id, login)
         if here.pin_rules.minimum > here.pin_rules.maximum:
             raise OfficeOnly(reason="pin-rules")
         request = here.request
@@ -80,7 +80,7 @@ class Pair:
             return self._show(live)
         parts = self._parts
         with parts.store.write() as uow:
-            uow.requests.add_proof(request_id, Proof("password", login_at))
+            uow.requests.add_proof(request_id, login)
         job_id = parts.new_id()
         challenge = wire.proof_challenge(request_id, job_id, parts.random.token(32).hex())
         return self._make(job_id, uid, "reset", request_id, request.token_serial, challenge)

@@ -18,6 +18,7 @@ from reset.ports import (
     Mailer,
     Random,
     SignatureVerifier,
+    SingleSignOn,
     Store,
 )
 
@@ -27,7 +28,7 @@ class Parts:
     """Ports and policy. ``public_url`` and ``certificate_url``: the addresses of the two sites,
     from the settings, never from a request (peer failure 21); ``mail_domains``: domains whose
     mailboxes the PID opens, lower case; ``log_number``: raised when a restored log goes on as a new
-    one; ``institution``: its name."""
+    one; ``institution``: its name; ``sign_on``: its single sign-on, None without one."""
 
     policy: Policy
     clock: Clock
@@ -44,6 +45,7 @@ class Parts:
     mail_domains: frozenset[str]
     log_number: int = 1
     institution: str = ""
+    sign_on: SingleSignOn | None = None
 
     @property
     def log_origin(self) -> str:

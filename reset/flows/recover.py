@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from pkcs11_driver.wire import PinRules
 from reset.core.assurance import Proof, Standing, standing
@@ -91,15 +90,15 @@ class Recover:
             lacking = missing(self._parts, uow, uid)
             return Overview(tokens, requests, lacking, blocked(self._parts, uow, uid))
 
-    def progress(self, uid: str, request_id: str, login_at: datetime) -> Progress:
-        """Where the request stands. ``login_at``: when this session's password was given.
+    def progress(self, uid: str, request_id: str, login: Proof) -> Progress:
+        """Where the request stands. ``login``: the proof that began this session.
 
         Raises ``NotFound`` for anybody else's request as for none (peer failure 25).
         """
         parts = self._parts
         with parts.store.read() as uow:
             request = _own(uow, uid, request_id)
-            proofs = [*uow.requests.proofs(request_id), Proof("password", login_at)]
+            proofs = [*uow.requests.proofs(request_id), login]
             operation = uow.operations.of_request(request_id)
             closed = blocked(parts, uow, uid)
             ways = channels(parts.policy, uow, uid, uow.profiles.get(uid))
@@ -126,12 +125,12 @@ class Recover:
         )
 
     # --- opening ---------------------------------------------------------------------
-    def open(self, person: Person, login_at: datetime, serial: str | None, reason: str) -> Request:
+    def open(self, person: Person, login: Proof, serial: str | None, reason: str) -> Request:
         """Open a request for one of the person's own tokens, or return the open one.
 
         Raises what ``opening.open_request`` raises.
         """
-        return open_request(self._parts, person, login_at, serial, reason)
+        return open_request(self._parts, person, login, serial, reason)
 
     # --- proofs ----------------------------------------------------------------------
     def answer(
@@ -139,7 +138,7 @@ class Recover:
         uid: str,
         request_id: str,
         answers: Sequence[str],
-        login_at: datetime,
+        login: Proof,
         seen: int | None = None,
     ) -> Request:
         """Check the answers to the drawn set, in its order.
@@ -149,7 +148,7 @@ class Recover:
         ``SelfServiceBlocked``, ``ProofsMissing``, ``StateConflict``, ``Busy``.
         """
         parts = self._parts
-        here = self.progress(uid, request_id, login_at)
+        here = self.progress(uid, request_id, login)
         if here.step == "office":
             raise SelfServiceBlocked
         if here.step != "questions":
@@ -174,9 +173,9 @@ class Recover:
         if not right:
             self._note_wrong(uid, here.request, blocked=spent >= limit)
             raise AnswersWrong(rounds_left=limit - spent)
-        return self._note_right(here.request, renewed(parts, uid, stored, answers), login_at)
+        return self._note_right(here.request, renewed(parts, uid, stored, answers), login)
 
-    def _note_right(self, request: Request, made: Renewed, login_at: datetime) -> Request:
+    def _note_right(self, request: Request, made: Renewed, login: Proof) -> Request:
         uid, now = request.uid, self._parts.clock.now()
         with self._parts.store.write() as uow:
             uow.tries.give_back(rounds_key(uid))
@@ -187,7 +186,7 @@ class Recover:
                 uow.rehearsals.note_right(uid, now)
                 self._redraw_others(uow, request)
             uow.audit.append("answers-right", uid, {"request": request.id})
-            return self._prove(uow, uid, request.id, login_at, "answers")
+            return self._prove(uow, uid, request.id, login, "answers")
 
     def _stored(self, uid: str, request: Request) -> list[StoredAnswer]:
         with self._parts.store.read() as uow:
@@ -232,18 +231,16 @@ class Recover:
                 if now and (now.state, "refer") in TRANSITIONS:
                     self._end(uow, request.id, "refer", "answers")
 
-    def _at_code(self, uid: str, request_id: str, login_at: datetime) -> Progress:
+    def _at_code(self, uid: str, request_id: str, login: Proof) -> Progress:
         """Where the request stands, when a code may be sent or tried now."""
-        here = self.progress(uid, request_id, login_at)
+        here = self.progress(uid, request_id, login)
         if not here.rounds_left:
             raise SelfServiceBlocked
         if here.request.state not in ("collecting", "ready", "executing"):
             raise StateConflict(state=here.request.state, event="code")
         return here
 
-    def send_code(
-        self, uid: str, request_id: str, login_at: datetime, slot: Slot | None = None
-    ) -> None:
+    def send_code(self, uid: str, request_id: str, login: Proof, slot: Slot | None = None) -> None:
         """Mail a code to the box that the policy names: of recovery addresses that of ``slot``,
         else the first that is confirmed.
 
@@ -251,7 +248,7 @@ class Recover:
         ``NoProfile`` without such an address, ``SelfServiceBlocked``, ``StateConflict`` when no
         code is of use now.
         """
-        self._answered(self._at_code(uid, request_id, login_at))
+        self._answered(self._at_code(uid, request_id, login))
         with self._parts.store.write() as uow:
             lacking = missing(self._parts, uow, uid)
             if lacking:
@@ -274,7 +271,7 @@ class Recover:
         return slot or slots[0], method
 
     def enter_code(
-        self, uid: str, request_id: str, typed: str, login_at: datetime, seen: int | None = None
+        self, uid: str, request_id: str, typed: str, login: Proof, seen: int | None = None
     ) -> Request:
         """Check a mailed code.
 
@@ -283,27 +280,27 @@ class Recover:
         When the tries of the request are spent it ends: a new one starts from the questions.
         """
         parts = self._parts
-        self._at_code(uid, request_id, login_at)
+        self._at_code(uid, request_id, login)
         with self._ending_when_spent(uid, request_id):
             code = codes.verify(parts, uid, "reset", request_id, typed, seen)
         with parts.store.write() as uow:
             codes.consume(parts, uow, code)
-            return self._prove(uow, uid, request_id, login_at, code.method)
+            return self._prove(uow, uid, request_id, login, code.method)
 
     def enter_app_code(
-        self, uid: str, request_id: str, typed: str, login_at: datetime, seen: int | None = None
+        self, uid: str, request_id: str, typed: str, login: Proof, seen: int | None = None
     ) -> Request:
         """Check a code of the authenticator app; it shares the tries of mailed codes.
 
         Raises what ``enter_code`` raises, and ``ProofsMissing`` before the questions are answered.
         """
         parts = self._parts
-        self._answered(self._at_code(uid, request_id, login_at))
+        self._answered(self._at_code(uid, request_id, login))
         with self._ending_when_spent(uid, request_id):
             match = authenticators.verify(parts, uid, request_id, typed, seen)
         with parts.store.write() as uow:
             authenticators.consume(uow, match, request_id)
-            return self._prove(uow, uid, request_id, login_at, "code-app")
+            return self._prove(uow, uid, request_id, login, "code-app")
 
     def _answered(self, here: Progress) -> None:
         if set(here.standing.missing) & {"password", "answers"}:
@@ -329,12 +326,12 @@ class Recover:
             uow.audit.append(name, uid, {"request": request_id, "because": "code-tries"})
 
     def _prove(
-        self, uow: UnitOfWork, uid: str, request_id: str, login_at: datetime, method: str
+        self, uow: UnitOfWork, uid: str, request_id: str, login: Proof, method: str
     ) -> Request:
         """Add a proof (and the login's), and ask the approver when the gate is open now."""
         parts, now = self._parts, self._parts.clock.now()
         request = _own(uow, uid, request_id)
-        uow.requests.add_proof(request_id, Proof("password", login_at))
+        uow.requests.add_proof(request_id, login)
         uow.requests.add_proof(request_id, Proof(method, now))
         here = standing(parts.policy.gate(request.state), uow.requests.proofs(request_id), now)
         if request.state != "collecting" or not here.open:

@@ -29,6 +29,7 @@ from reset.web import (
     recover,
     rehearse,
     sessions,
+    sign_on,
 )
 from reset.web.durations import span
 from reset.web.error_texts import NOTICES
@@ -43,6 +44,7 @@ def create_public_site(flows: Flows, settings: WebSettings, templates: Path, sta
     """The site for everybody: password login, the holder's way to a new PIN, the helper's API."""
     blueprints = (
         public.blueprint,
+        sign_on.blueprint,
         recover.blueprint,
         own_sessions.blueprint("login"),
         helper_api.blueprint,

@@ -69,6 +69,16 @@ WORDS: Mapping[str, Words] = {
         401, "The login did not work", "Login name or password is not right.",
         "Check both and try again. If you forgot your password, ask the help desk.",
     ),
+    "sign-on-refused": Words(
+        401, "The single sign-on did not work",
+        "Your single sign-on did not tell who you are.",
+        "Nothing was changed. Try it again, or log in with name and password.",
+    ),
+    "sign-on-refused:person": Words(
+        403, "You are not known here",
+        "Your single sign-on worked, but nobody with that login name is known to this service.",
+        "Tell the help desk.",
+    ),
     "slow-down": Words(
         429, "Too many attempts", "There were too many attempts one after the other.",
         "Nothing is blocked. Please try again in {wait}.",

@@ -41,7 +41,7 @@ def login() -> ResponseReturnValue:
         found = flows().login.with_password(text("pid"), text("password"), address())
     except (BadInput, LoginRefused, SlowDown, Busy) as refused:
         return again("login.html", refused, "pid", next=where)
-    begin(found)
+    begin(found, "password")
     return redirect(where, 303)
 
 

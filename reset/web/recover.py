@@ -25,7 +25,7 @@ from reset.web import error_pages
 from reset.web.forms import again, seen, text
 from reset.web.guards import guard
 from reset.web.paths import go
-from reset.web.sessions import login_at, renew
+from reset.web.sessions import login_proof, renew
 from reset.web.site import flows, person, site
 from reset.web.steps import steps
 from reset.web.worth import explained
@@ -51,7 +51,7 @@ def start() -> ResponseReturnValue:
     """Open a request for a token, or go on with the open one."""
     serial, reason = text("token").strip(), text("reason")
     try:
-        opened = flows().recover.open(person(), login_at(), serial or None, reason)
+        opened = flows().recover.open(person(), login_proof(), serial or None, reason)
     except TokenChoiceNeeded as refused:
         overview = flows().recover.overview(person().uid)
         return again("overview.html", refused, "token", overview=overview, reason=reason)
@@ -59,7 +59,7 @@ def start() -> ResponseReturnValue:
 
 
 def _progress(request_id: str) -> Progress:
-    return flows().recover.progress(person().uid, request_id, login_at())
+    return flows().recover.progress(person().uid, request_id, login_proof())
 
 
 def _context(here: Progress) -> dict[str, object]:
@@ -103,7 +103,7 @@ def answer(request_id: str) -> ResponseReturnValue:
     names = takewhile(lambda name: name in request.form, (f"answer-{n}" for n in count(1)))
     answers = [text(name) for name in names]
     try:
-        flows().recover.answer(person().uid, request_id, answers, login_at(), seen())
+        flows().recover.answer(person().uid, request_id, answers, login_proof(), seen())
     except (AnswersWrong, BadInput, Busy) as refused:
         if refused.data.get("rounds_left") == 0:
             raise
@@ -131,7 +131,7 @@ def send_code(request_id: str) -> ResponseReturnValue:
         raise BadInput(field="channel", rule="channel")
     chosen = next((known for known in SLOTS if known == slot), None)
     try:
-        flows().recover.send_code(person().uid, request_id, login_at(), chosen)
+        flows().recover.send_code(person().uid, request_id, login_proof(), chosen)
     except CodeSendsSpent as refused:
         return again("code.html", refused, "code", **_context(_progress(request_id)))
     return go("recover.code", "code-sent", request_id=request_id)
@@ -145,7 +145,7 @@ def enter_code(request_id: str) -> ResponseReturnValue:
     flow = flows().recover
     enter = flow.enter_app_code if field == "app-code" else flow.enter_code
     try:
-        enter(person().uid, request_id, text(field), login_at(), seen())
+        enter(person().uid, request_id, text(field), login_proof(), seen())
     except (BadInput, CodeWrong, CodeDead) as refused:
         if refused.data.get("why") == "tries":
             raise  # the request has ended with the last try
@@ -159,7 +159,7 @@ def enter_code(request_id: str) -> ResponseReturnValue:
 def helper(request_id: str) -> ResponseReturnValue:
     """The pairing code, and once a helper has it, the words that both show."""
     try:
-        pairing = flows().pair.for_reset(person().uid, request_id, login_at())
+        pairing = flows().pair.for_reset(person().uid, request_id, login_proof())
     except ProofsMissing:
         if error_pages.wants_problem():
             raise

@@ -18,13 +18,13 @@ import json
 import re
 import secrets
 import ssl
-from datetime import datetime
 from typing import Any, Literal, cast
 
 from flask import Flask, Request, Response, g, request, session
 from flask.sessions import SessionInterface, SessionMixin
 from flask_login import LoginManager, current_user, login_user
 
+from reset.core.assurance import Proof
 from reset.core.identities import Person
 from reset.errors import CertificateRefused, LoginNeeded
 from reset.ports import Session
@@ -158,9 +158,11 @@ def _restore() -> Session | None:
     return web.row
 
 
-def begin(person: Person) -> None:
-    """Log ``person`` in under a new identifier; the session before is worth nothing."""
+def begin(person: Person, method: str) -> None:
+    """Log ``person`` in under a new identifier, by this method (``core.assurance.METHODS``); the
+    session before is worth nothing."""
     session.clear()
+    session["login"] = method
     login_user(Visitor(person))
     _begin(person.uid)
 
@@ -177,6 +179,22 @@ def _begin(uid: str) -> None:
         instead_of=web.cookie if _STORED.fullmatch(web.cookie) else "",
     )
     _send(cookie)
+
+
+def new_visitor() -> str:
+    """Make this browser a visitor with a new form token, which is returned; a login here ends."""
+    web = _web()
+    if web.row:
+        flows().sessions.end(web.row)
+    session.clear()
+    web.row = None
+    session[_FORM_TOKEN] = secrets.token_hex(20)
+    return visitor_token()
+
+
+def visitor_token() -> str:
+    """The form token of a browser that is not logged in; empty for any other."""
+    return "" if _web().row else str(session.get(_FORM_TOKEN, ""))
 
 
 def renew() -> None:
@@ -214,9 +232,9 @@ def end() -> None:
     web.row, web.send = None, ""
 
 
-def login_at() -> datetime:
-    """When the password of this session was given: a session begins with the login."""
-    return current().created_at
+def login_proof() -> Proof:
+    """What began this session, and when: a session begins with its login."""
+    return Proof(session["login"], current().created_at)
 
 
 def address() -> str:

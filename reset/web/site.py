@@ -54,7 +54,8 @@ class WebSettings:
 
     ``secret_key`` signs form tokens; ``institution`` is a name; ``office`` the address and opening
     hours of the registration office; ``help_desk`` how to reach it; ``metrics_token`` empty:
-    metrics go to loopback only; ``sockets``: where the sites' unix sockets are behind a proxy.
+    metrics go to loopback only; ``sockets``: where the sites' unix sockets are behind a proxy;
+    ``sign_on``: what people call their single sign-on, empty without.
     """
 
     public_url: str
@@ -66,6 +67,7 @@ class WebSettings:
     policy: Policy
     metrics_token: str = field(default="", repr=False)
     sockets: Path | None = None
+    sign_on: str = ""
 
     def __post_init__(self) -> None:
         if len(self.secret_key) < 32:

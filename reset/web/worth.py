@@ -14,6 +14,7 @@ from reset.flows.recover import Progress
 
 THINGS = {
     "password": "your password",
+    "sso": "your single sign-on",
     "answers": "your answers",
     "code-recovery": "the code to your recovery address",
     "code-app": "the code of your authenticator app",

@@ -14,7 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pkcs11_driver import envelope, wire
 from reset.core.requests import Request
 from reset.errors import CodeSendsSpent, LeaseRunning
-from tests.flows.world import HOLDER, SECOND_TIME, World, over_the_wire, serial_of, so_pin_of
+from tests.flows.world import (
+    HOLDER,
+    SECOND_TIME,
+    World,
+    by_password,
+    over_the_wire,
+    serial_of,
+    so_pin_of,
+)
 
 NEW_PIN = "New-Pin-4711"
 ADDRESS = "198.51.100.7"
@@ -205,7 +213,7 @@ def follow(
         elif step == "wait":
             world.sign(request)
         elif step == "helper":
-            shown = world.pair.for_reset(request.uid, request.id, login_at)
+            shown = world.pair.for_reset(request.uid, request.id, by_password(login_at))
             if not shown.code:
                 world.clock.move(world.policy.lease)  # another run holds it
                 continue

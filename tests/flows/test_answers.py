@@ -12,7 +12,7 @@ from reset.core.profile import Profile, StoredAnswer
 from reset.core.registration import Chosen
 from reset.errors import AnswersWrong, Unavailable
 from reset.flows import answers, recover, rehearse
-from tests.flows.world import ANSWERS, HOLDER, SECOND, World, recovery_of
+from tests.flows.world import ANSWERS, HOLDER, SECOND, World, by_password, recovery_of
 
 OLDER = "argon2id-1-8192-1"
 
@@ -71,7 +71,7 @@ def test_wrong_answers_renew_nothing(aged: World) -> None:
     request = aged.open()
     typed = [*aged.right(request)[:2], "nonsense"]
     with pytest.raises(AnswersWrong):
-        aged.recover.answer(HOLDER, request.id, typed, aged.clock.now())
+        aged.recover.answer(HOLDER, request.id, typed, by_password(aged.clock.now()))
     assert set(settings(aged).values()) == {(OLDER, 1)}
 
 

@@ -29,6 +29,7 @@ from tests.flows.world import (
     SECOND,
     STRANGER,
     World,
+    by_password,
     mail_of,
     recovery_of,
 )
@@ -57,7 +58,9 @@ def answered(world: World, uid: str = HOLDER) -> str:
 
 
 def enter(world: World, request_id: str, code: str, seen: int | None = None) -> object:
-    return world.recover.enter_app_code(HOLDER, request_id, code, world.clock.now(), seen)
+    return world.recover.enter_app_code(
+        HOLDER, request_id, code, by_password(world.clock.now()), seen
+    )
 
 
 def refusal(world: World, request_id: str, code: str) -> ResetError:
@@ -216,7 +219,7 @@ def test_no_address_is_needed_where_an_app_counts(world: World) -> None:
     assert world.recover.overview(HOLDER).missing == ""
     request = answered(world)
     with pytest.raises(NoProfile):
-        world.recover.send_code(HOLDER, request, world.clock.now())
+        world.recover.send_code(HOLDER, request, by_password(world.clock.now()))
     enter(world, request, phone.code(world.clock.now()))
 
 
@@ -261,7 +264,7 @@ def test_mail_and_app_share_the_tries_of_a_request(world: World) -> None:
     """Peer failure 3."""
     phone = add(world)
     request, now = answered(world), world.clock.now()
-    world.recover.send_code(HOLDER, request, now)
+    world.recover.send_code(HOLDER, request, by_password(now))
     mailed = world.code_mailed(recovery_of(HOLDER))
     wrong_mailed = f"{(int(mailed) + 1) % 10**8:08d}"
     wrong = wrong_for(phone, now)
@@ -269,7 +272,7 @@ def test_mail_and_app_share_the_tries_of_a_request(world: World) -> None:
         assert refusal(world, request, wrong).data == {"tries_left": left, "channel": "app"}
     for left in (2, 1):
         with pytest.raises(CodeWrong) as refused:
-            world.recover.enter_code(HOLDER, request, wrong_mailed, now)
+            world.recover.enter_code(HOLDER, request, wrong_mailed, by_password(now))
         assert refused.value.data == {"tries_left": left}
     error = refusal(world, request, wrong)
     assert (type(error), error.data) == (CodeDead, {"why": "tries"})
@@ -299,7 +302,7 @@ def test_a_block_stops_the_app_too(world: World) -> None:
     world.answer(request)
     for _ in range(3):
         with pytest.raises(ResetError):
-            world.recover.answer(HOLDER, asked.id, ["nonsense"] * 3, world.clock.now())
+            world.recover.answer(HOLDER, asked.id, ["nonsense"] * 3, by_password(world.clock.now()))
     assert isinstance(refusal(world, request.id, phone.code(world.clock.now())), SelfServiceBlocked)
 
 

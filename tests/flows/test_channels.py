@@ -17,6 +17,7 @@ from tests.flows.world import (
     SECOND,
     STRANGER,
     World,
+    by_password,
     mail_of,
     recovery_of,
 )
@@ -210,11 +211,11 @@ def test_the_code_goes_where_the_holder_chose(world: World, slot: Slot | None, t
     request = world.open()
     world.answer(request)
     told(world)
-    world.recover.send_code(HOLDER, request.id, world.clock.now(), slot)
+    world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()), slot)
     world.upkeep.deliver()
     assert [mail.to for mail in world.mailer.sent] == [to]
     code = world.code_mailed(to)
-    world.recover.enter_code(HOLDER, request.id, code, world.clock.now())
+    world.recover.enter_code(HOLDER, request.id, code, by_password(world.clock.now()))
     assert world.request(request).state == "waiting_for_approval"
     assert world.named("code-sent")[-1]["facts"]["box"] == (slot or "recovery")
 
@@ -224,7 +225,7 @@ def test_where_no_address_is_confirmed_nothing_is_sent(world: World) -> None:
     request = world.open()
     world.answer(request)
     with pytest.raises(NoProfile):
-        world.recover.send_code(HOLDER, request.id, world.clock.now(), "second")
+        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()), "second")
 
 
 def test_tries_are_counted_over_both_addresses(world: World) -> None:
@@ -233,14 +234,14 @@ def test_tries_are_counted_over_both_addresses(world: World) -> None:
     request, now = world.open(), world.clock.now()
     world.answer(request)
     for slot, box, lefts in (("recovery", FIRST, (4, 3, 2)), ("second", OTHER, (1,))):
-        world.recover.send_code(HOLDER, request.id, now, slot)  # type: ignore[arg-type]
+        world.recover.send_code(HOLDER, request.id, by_password(now), slot)  # type: ignore[arg-type]
         code = world.code_mailed(box)
         for left in lefts:
             with pytest.raises(CodeWrong) as refused:
-                world.recover.enter_code(HOLDER, request.id, wrong(code), now)
+                world.recover.enter_code(HOLDER, request.id, wrong(code), by_password(now))
             assert refused.value.data["tries_left"] == left
     with pytest.raises(CodeDead):
-        world.recover.enter_code(HOLDER, request.id, wrong(code), now)
+        world.recover.enter_code(HOLDER, request.id, wrong(code), by_password(now))
     assert world.request(request).state == "cancelled"
 
 
@@ -250,22 +251,22 @@ def test_sends_are_counted_over_both_addresses(world: World) -> None:
     world.answer(request)
     slots: tuple[Slot, ...] = ("recovery", "second", "second")
     for slot in slots:
-        world.recover.send_code(HOLDER, request.id, now, slot)
+        world.recover.send_code(HOLDER, request.id, by_password(now), slot)
     for slot in ("recovery", "second"):
         with pytest.raises(CodeSendsSpent):
-            world.recover.send_code(HOLDER, request.id, now, slot)  # type: ignore[arg-type]
+            world.recover.send_code(HOLDER, request.id, by_password(now), slot)  # type: ignore[arg-type]
 
 
 def test_a_code_to_one_address_ends_the_one_to_the_other(world: World) -> None:
     add_second(world)
     request, now = world.open(), world.clock.now()
     world.answer(request)
-    world.recover.send_code(HOLDER, request.id, now, "recovery")
+    world.recover.send_code(HOLDER, request.id, by_password(now), "recovery")
     old = world.code_mailed(FIRST)
-    world.recover.send_code(HOLDER, request.id, now, "second")
+    world.recover.send_code(HOLDER, request.id, by_password(now), "second")
     with pytest.raises(CodeWrong):
-        world.recover.enter_code(HOLDER, request.id, old, now)
-    world.recover.enter_code(HOLDER, request.id, world.code_mailed(OTHER), now)
+        world.recover.enter_code(HOLDER, request.id, old, by_password(now))
+    world.recover.enter_code(HOLDER, request.id, world.code_mailed(OTHER), by_password(now))
 
 
 def test_the_second_address_alone_is_enough(world: World) -> None:
@@ -277,9 +278,9 @@ def test_the_second_address_alone_is_enough(world: World) -> None:
     assert world.recover.overview(HOLDER).missing == ""
     request = world.open()
     world.answer(request)
-    world.recover.send_code(HOLDER, request.id, world.clock.now())
+    world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     code = world.code_mailed(OTHER)
-    world.recover.enter_code(HOLDER, request.id, code, world.clock.now())
+    world.recover.enter_code(HOLDER, request.id, code, by_password(world.clock.now()))
 
 
 def test_an_address_that_was_removed_under_a_request_gets_no_code(world: World) -> None:
@@ -289,8 +290,8 @@ def test_an_address_that_was_removed_under_a_request_gets_no_code(world: World) 
     world.enrol.remove_second(HOLDER)
     told(world)
     with pytest.raises(NoProfile):
-        world.recover.send_code(HOLDER, request.id, world.clock.now(), "second")
-    world.recover.send_code(HOLDER, request.id, world.clock.now())
+        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()), "second")
+    world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert told(world) == {FIRST}
 
 
@@ -311,9 +312,9 @@ def test_the_whole_way_by_the_second_address(world: World) -> None:
     request = world.open()
     world.answer(request)
     for _ in range(2):
-        world.recover.send_code(HOLDER, request.id, world.clock.now(), "second")
+        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()), "second")
         code = world.code_mailed(OTHER)
-        world.recover.enter_code(HOLDER, request.id, code, world.clock.now())
+        world.recover.enter_code(HOLDER, request.id, code, by_password(world.clock.now()))
         if world.request(request).state == "waiting_for_approval":
             world.sign(request)
     assert world.request(request).state == "ready"

@@ -34,6 +34,7 @@ from tests.flows.world import (
     SECOND,
     SECOND_TIME,
     World,
+    by_password,
     mail_of,
     serial_of,
     so_pin_of,
@@ -431,7 +432,7 @@ def test_no_order_after_the_request_went_to_the_office(
     for n in range(1, 6):
         wrong = f"{(int(code) + n) % 10**8:08d}"
         with pytest.raises(ResetError):
-            world.recover.enter_code(HOLDER, request_.id, wrong, world.clock.now())
+            world.recover.enter_code(HOLDER, request_.id, wrong, by_password(world.clock.now()))
     assert world.request(request_).state == "office"
     helper.nonce, helper.released = "f" * 32, None
     with pytest.raises(OfficeOnly):

@@ -24,6 +24,7 @@ from tests.flows.world import (
     SECOND,
     STRANGER,
     World,
+    by_password,
     mail_of,
     recovery_of,
 )
@@ -164,7 +165,7 @@ def test_changing_the_address_keeps_the_answers_working(world: World) -> None:
     world.enrol.confirm(HOLDER, world.code_mailed(NEW))
     request = world.open()
     world.answer(request)
-    world.recover.send_code(HOLDER, request.id, world.clock.now())
+    world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert world.code_mailed(NEW)
     with pytest.raises(IndexError):
         world.code_mailed(recovery_of(HOLDER))
@@ -186,7 +187,7 @@ def test_changed_answers_replace_the_old_ones(world: World) -> None:
     assert refused.value.code == "answers-wrong"
     answers = {c.question: c.answer for c in other}
     world.recover.answer(
-        HOLDER, request.id, [answers[q] for q in request.questions], world.clock.now()
+        HOLDER, request.id, [answers[q] for q in request.questions], by_password(world.clock.now())
     )
 
 

@@ -22,6 +22,7 @@ from tests.flows.world import (
     Memo,
     Place,
     World,
+    by_password,
     mail_of,
     recovery_of,
 )
@@ -40,8 +41,10 @@ def by_mailbox(institute: Institute, memo: Memo, seeded: Place, tmp_path: Path) 
 def confirm(world: World, request: Request) -> Request:
     """Have a code sent to the mailbox and type it."""
     now = world.clock.now()
-    world.recover.send_code(HOLDER, request.id, now)
-    return world.recover.enter_code(HOLDER, request.id, world.code_mailed(mail_of(HOLDER)), now)
+    world.recover.send_code(HOLDER, request.id, by_password(now))
+    return world.recover.enter_code(
+        HOLDER, request.id, world.code_mailed(mail_of(HOLDER)), by_password(now)
+    )
 
 
 def test_the_whole_way_with_codes_to_the_mailbox(by_mailbox: World) -> None:

@@ -12,6 +12,7 @@ from tests.flows.world import (
     REPRESENTATIVE,
     SUPERVISOR,
     World,
+    by_password,
     recovery_of,
     serial_of,
 )
@@ -23,7 +24,9 @@ def blocked(world: World) -> None:
     request = world.open()
     for _ in range(3):
         with pytest.raises(ResetError):
-            world.recover.answer(HOLDER, request.id, ["nonsense"] * 3, world.clock.now())
+            world.recover.answer(
+                HOLDER, request.id, ["nonsense"] * 3, by_password(world.clock.now())
+            )
 
 
 @pytest.mark.parametrize("uid", [HOLDER, SUPERVISOR, AUDITOR])

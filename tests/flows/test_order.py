@@ -14,7 +14,7 @@ from reset.core.approvals import render
 from reset.core.requests import Request
 from reset.errors import ProofsMissing, ResetError
 from tests.flows.model_token import ADDRESS, Helper, ModelToken
-from tests.flows.world import DAY, HOLDER, MINUTE, SUPERVISOR, World
+from tests.flows.world import DAY, HOLDER, MINUTE, SUPERVISOR, World, by_password
 
 Step = Callable[[World, Request], object]
 
@@ -26,7 +26,7 @@ def sign(world: World, request: Request) -> object:
 
 
 def pair(world: World, request: Request) -> object:
-    return world.pair.for_reset(HOLDER, request.id, world.clock.now())
+    return world.pair.for_reset(HOLDER, request.id, by_password(world.clock.now()))
 
 
 def approver_pair(world: World, request: Request) -> object:
@@ -34,12 +34,12 @@ def approver_pair(world: World, request: Request) -> object:
 
 
 def enter(world: World, request: Request) -> object:
-    return world.recover.enter_code(HOLDER, request.id, "12345678", world.clock.now())
+    return world.recover.enter_code(HOLDER, request.id, "12345678", by_password(world.clock.now()))
 
 
 STEPS: dict[str, Step] = {
     "answer": lambda w, r: w.answer(r),
-    "send": lambda w, r: w.recover.send_code(HOLDER, r.id, w.clock.now()),
+    "send": lambda w, r: w.recover.send_code(HOLDER, r.id, by_password(w.clock.now())),
     "enter": enter,
     "sign": sign,
     "deny": lambda w, r: w.approve.deny(w.person(SUPERVISOR), r.id, "I do not know of it"),
@@ -87,7 +87,9 @@ def made(world: World, state: str) -> Request:
         request = world.open()
         for _ in range(3):
             with pytest.raises(ResetError):
-                world.recover.answer(HOLDER, request.id, ["nonsense"] * 3, world.clock.now())
+                world.recover.answer(
+                    HOLDER, request.id, ["nonsense"] * 3, by_password(world.clock.now())
+                )
         return request
     raise AssertionError(state)
 
@@ -155,7 +157,7 @@ def test_a_live_code_is_of_no_use_to_a_request_that_has_moved_on(world: World, e
     before, seen = world.dump(), set()
     for typed in (code, f"{(int(code) + 1) % 10**8:08d}"):
         with pytest.raises(ResetError) as refused:
-            world.recover.enter_code(HOLDER, request.id, typed, world.clock.now())
+            world.recover.enter_code(HOLDER, request.id, typed, by_password(world.clock.now()))
         seen.add(str(refused.value))
     assert len(seen) == 1
     assert world.dump() == before

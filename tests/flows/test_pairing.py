@@ -13,6 +13,7 @@ from tests.flows.world import (
     SECOND_TIME,
     SUPERVISOR,
     World,
+    by_password,
     serial_of,
 )
 
@@ -35,7 +36,7 @@ def test_a_reload_shows_the_same_code_until_it_is_claimed(world: World) -> None:
     assert world.code(request) == code
     assert len(world.named("pairing-code-shown")) == 1
     claimed = claim(world, code)
-    shown = world.pair.for_reset(HOLDER, request.id, world.clock.now())
+    shown = world.pair.for_reset(HOLDER, request.id, by_password(world.clock.now()))
     assert (shown.code, shown.words) == ("", claimed.words)
     assert claimed.words == wire.confirmation_words(claimed.job, KEY)
     assert claimed.token_serial == serial_of(HOLDER)

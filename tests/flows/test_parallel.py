@@ -26,6 +26,7 @@ from tests.flows.world import (
     REPRESENTATIVE,
     SUPERVISOR,
     World,
+    by_password,
     serial_of,
 )
 from tests.institution.phone import Phone
@@ -71,7 +72,9 @@ def test_wrong_answers(busy_world: World, compared: Counter[str]) -> None:
     hashed = world.hasher.count
     now = world.clock.now()
     wrong = ["nonsense", "more nonsense", "even more"]
-    ends = at_once([lambda: world.recover.answer(HOLDER, request.id, wrong, now)] * MANY)
+    ends = at_once(
+        [lambda: world.recover.answer(HOLDER, request.id, wrong, by_password(now))] * MANY
+    )
     rounds = world.policy.failed_rounds
     assert ends["ok"] == 0
     assert compared[answers.__name__] == world.hasher.count - hashed == 3 * rounds
@@ -89,7 +92,9 @@ def test_a_right_answer_among_wrong_ones(busy_world: World, compared: Counter[st
     right, now = world.right(request), world.clock.now()
     wrong = ["nonsense", *right[1:]]
     calls = [
-        lambda n=n: world.recover.answer(HOLDER, request.id, right if n % 6 == 0 else wrong, now)
+        lambda n=n: world.recover.answer(
+            HOLDER, request.id, right if n % 6 == 0 else wrong, by_password(now)
+        )
         for n in range(30)
     ]
     ends = at_once(calls)
@@ -110,7 +115,10 @@ def test_wrong_mail_codes(busy_world: World, compared: Counter[str]) -> None:
     compared.clear()
     guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, MANY + 1)]
     ends = at_once(
-        [lambda g=g: world.recover.enter_code(HOLDER, request.id, g, now) for g in guesses]
+        [
+            lambda g=g: world.recover.enter_code(HOLDER, request.id, g, by_password(now))
+            for g in guesses
+        ]
     )
     assert ends["ok"] == 0
     assert compared[codes.__name__] == world.policy.code_tries
@@ -127,7 +135,9 @@ def test_the_right_mail_code_many_times(busy_world: World) -> None:
     request = world.open()
     world.answer(request)
     code, now = world.send(request), world.clock.now()
-    ends = at_once([lambda: world.recover.enter_code(HOLDER, request.id, code, now)] * 12)
+    ends = at_once(
+        [lambda: world.recover.enter_code(HOLDER, request.id, code, by_password(now))] * 12
+    )
     assert ends["ok"] == 1
     assert len(world.named("code-right")) == 3  # two of them confirmed addresses
     assert len(world.named("approver-asked")) == 1
@@ -141,7 +151,7 @@ def test_sending_codes(busy_world: World) -> None:
     request = world.open()
     world.answer(request)
     now = world.clock.now()
-    ends = at_once([lambda: world.recover.send_code(HOLDER, request.id, now)] * 12)
+    ends = at_once([lambda: world.recover.send_code(HOLDER, request.id, by_password(now))] * 12)
     assert ends["ok"] == world.policy.code_sends_per_hour
     assert ends["code-sends-spent"] == 12 - ends["ok"]
 
@@ -184,7 +194,9 @@ def test_clicks_on_open(busy_world: World) -> None:
     world = busy_world
     person, now = world.person(HOLDER), world.clock.now()
     opened = []
-    ends = at_once([lambda: opened.append(world.recover.open(person, now, None, "").id)] * 8)
+    ends = at_once(
+        [lambda: opened.append(world.recover.open(person, by_password(now), None, "").id)] * 8
+    )
     assert ends == {"ok": 8}
     assert len(set(opened)) == 1
     assert len(world.named("request-opened")) == 1
@@ -310,7 +322,9 @@ def test_the_right_app_code_many_times(busy_world: World) -> None:
     world.answer(request)
     now = world.clock.now()
     code = phone.code(now)
-    ends = at_once([lambda: world.recover.enter_app_code(HOLDER, request.id, code, now)] * 12)
+    ends = at_once(
+        [lambda: world.recover.enter_app_code(HOLDER, request.id, code, by_password(now))] * 12
+    )
     assert ends["ok"] == 1
     assert set(ends) <= {"ok", "code-dead", "code-wrong", "state-conflict"}
     assert len([e for e in world.named("code-right") if e["facts"].get("app")]) == 1
@@ -330,7 +344,7 @@ def test_one_app_code_for_two_requests_at_once(busy_world: World) -> None:
     code = phone.code(now)
     ends = at_once(
         [
-            lambda r=request: world.recover.enter_app_code(HOLDER, r.id, code, now)
+            lambda r=request: world.recover.enter_app_code(HOLDER, r.id, code, by_password(now))
             for request in requests * 4
         ]
     )
@@ -349,7 +363,10 @@ def test_wrong_app_codes(busy_world: World, compared: Counter[str]) -> None:
     guesses = [g for g in (f"{n:06d}" for n in range(MANY + 6)) if g not in near][:MANY]
     compared.clear()
     ends = at_once(
-        [lambda g=g: world.recover.enter_app_code(HOLDER, request.id, g, now) for g in guesses]
+        [
+            lambda g=g: world.recover.enter_app_code(HOLDER, request.id, g, by_password(now))
+            for g in guesses
+        ]
     )
     tries = world.policy.code_tries
     assert ends["ok"] == 0

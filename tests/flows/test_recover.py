@@ -37,6 +37,7 @@ from tests.flows.world import (
     SUPERVISOR,
     World,
     away,
+    by_password,
     mail_of,
     password_of,
     recovery_of,
@@ -49,7 +50,10 @@ WRONG = ["nonsense", "more nonsense", "even more"]
 def fail(world: World, request: object, answers: list[str] | None = None) -> ResetError:
     with pytest.raises(ResetError) as refused:
         world.recover.answer(
-            request.uid, request.id, WRONG if answers is None else answers, world.clock.now()
+            request.uid,
+            request.id,
+            WRONG if answers is None else answers,
+            by_password(world.clock.now()),
         )
     return refused.value
 
@@ -88,14 +92,14 @@ def test_a_retired_token_is_none(world: World) -> None:
 def test_without_an_approver_or_a_profile(world: World) -> None:
     """S1.54, S1.35, S1.85."""
     with pytest.raises(NoApprover):
-        world.recover.open(world.person(STRANGER), world.clock.now(), None, "")
+        world.recover.open(world.person(STRANGER), by_password(world.clock.now()), None, "")
     world.put_person(STRANGER, supervisor_uid=SUPERVISOR)
     with pytest.raises(NoProfile) as refused:
-        world.recover.open(world.person(STRANGER), world.clock.now(), None, "")
+        world.recover.open(world.person(STRANGER), by_password(world.clock.now()), None, "")
     assert refused.value.data == {"missing": "profile"}
     world.enrol.register(world.person(STRANGER), world.chosen(HOLDER), "stan@home.example")
     with pytest.raises(NoProfile) as refused:
-        world.recover.open(world.person(STRANGER), world.clock.now(), None, "")
+        world.recover.open(world.person(STRANGER), by_password(world.clock.now()), None, "")
     assert refused.value.data == {"missing": "recovery-address"}
     # somebody who is named as their own supervisor has none (S1.96)
     world.put_person(HOLDER, supervisor_uid=HOLDER, representative_uid="")
@@ -122,17 +126,17 @@ def test_a_second_click_on_a_form_costs_nothing(world: World) -> None:
     """One form is one round: the count that it showed makes the second click known."""
     request, now = world.open(), world.clock.now()
     with pytest.raises(AnswersWrong):
-        world.recover.answer(HOLDER, request.id, WRONG, now, 0)
+        world.recover.answer(HOLDER, request.id, WRONG, by_password(now), 0)
     with pytest.raises(StateConflict):
-        world.recover.answer(HOLDER, request.id, WRONG, now, 0)
+        world.recover.answer(HOLDER, request.id, WRONG, by_password(now), 0)
     assert world.spent(f"rounds:{HOLDER}") == 1
     world.answer(request)
     code = world.send(request)
     wrong = f"{(int(code) + 1) % 10**8:08d}"
     with pytest.raises(CodeWrong):
-        world.recover.enter_code(HOLDER, request.id, wrong, now, 0)
+        world.recover.enter_code(HOLDER, request.id, wrong, by_password(now), 0)
     with pytest.raises(StateConflict):
-        world.recover.enter_code(HOLDER, request.id, wrong, now, 0)
+        world.recover.enter_code(HOLDER, request.id, wrong, by_password(now), 0)
     assert world.spent(f"code:reset:{request.id}") == 1
 
 
@@ -143,12 +147,12 @@ def test_nobody_sees_or_moves_another_persons_request(world: World) -> None:
     recover = world.recover
     for uid in (SECOND, SUPERVISOR, OPERATOR):
         for call in (
-            lambda u=uid: recover.progress(u, request.id, now),
-            lambda u=uid: recover.answer(u, request.id, WRONG, now),
-            lambda u=uid: recover.send_code(u, request.id, now),
-            lambda u=uid: recover.enter_code(u, request.id, "12345678", now),
+            lambda u=uid: recover.progress(u, request.id, by_password(now)),
+            lambda u=uid: recover.answer(u, request.id, WRONG, by_password(now)),
+            lambda u=uid: recover.send_code(u, request.id, by_password(now)),
+            lambda u=uid: recover.enter_code(u, request.id, "12345678", by_password(now)),
             lambda u=uid: recover.cancel(u, request.id),
-            lambda u=uid: world.pair.for_reset(u, request.id, now),
+            lambda u=uid: world.pair.for_reset(u, request.id, by_password(now)),
         ):
             with pytest.raises(NotFound):
                 call()
@@ -163,7 +167,7 @@ def test_an_old_login_opens_nothing(world: World) -> None:
     world.clock.move(world.policy.password_max_age)
     assert world.progress(request, late).step == "login"
     with pytest.raises(StateConflict):
-        world.recover.answer(HOLDER, request.id, world.right(request), late)
+        world.recover.answer(HOLDER, request.id, world.right(request), by_password(late))
     world.answer(request)
 
 
@@ -236,7 +240,7 @@ def test_accents_case_and_blanks_do_not_matter(world: World) -> None:
     typed = [
         a.upper().replace(" ", "  ").replace("É", "E") + "\u00a0" for a in world.right(request)
     ]
-    world.recover.answer(HOLDER, request.id, typed, world.clock.now())
+    world.recover.answer(HOLDER, request.id, typed, by_password(world.clock.now()))
 
 
 @pytest.mark.parametrize(
@@ -304,8 +308,8 @@ def test_a_block_stops_every_other_factor_too(world: World) -> None:
     before, now = world.dump(), world.clock.now()
     for call in (
         lambda: world.answer(other),
-        lambda: world.recover.send_code(HOLDER, other.id, now),
-        lambda: world.recover.enter_code(HOLDER, other.id, code, now),
+        lambda: world.recover.send_code(HOLDER, other.id, by_password(now)),
+        lambda: world.recover.enter_code(HOLDER, other.id, code, by_password(now)),
     ):
         with pytest.raises(SelfServiceBlocked):
             call()
@@ -331,7 +335,7 @@ def test_a_failure_while_comparing_keeps_the_try_spent(
     request = world.open()
     monkeypatch.setattr(world.hasher, "tag", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        world.recover.answer(HOLDER, request.id, WRONG, world.clock.now())
+        world.recover.answer(HOLDER, request.id, WRONG, by_password(world.clock.now()))
     assert world.spent(f"rounds:{HOLDER}") == 1
 
 
@@ -387,7 +391,9 @@ def test_new_questions_under_an_open_request_are_asked_instead(world: World) -> 
     known = {c.question: c.answer for c in other_questions()}
     assert set(asked) <= set(known)
     assert world.progress(request).step == "questions"
-    world.recover.answer(HOLDER, request.id, [known[q] for q in asked], world.clock.now())
+    world.recover.answer(
+        HOLDER, request.id, [known[q] for q in asked], by_password(world.clock.now())
+    )
     assert world.progress(request).step == "code"
 
 
@@ -405,11 +411,11 @@ def test_no_code_is_promised_to_an_address_that_is_not_confirmed(world: World) -
     world.answer(request)
     world.enrol.delete(HOLDER)
     with pytest.raises(NoProfile) as refused:
-        world.recover.send_code(HOLDER, request.id, world.clock.now())
+        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert refused.value.data == {"missing": "profile"}
     world.enrol.register(world.person(HOLDER), other_questions(), recovery_of(HOLDER))
     with pytest.raises(NoProfile) as refused:
-        world.recover.send_code(HOLDER, request.id, world.clock.now())
+        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert refused.value.data == {"missing": "recovery-address"}
     world.enrol.confirm(HOLDER, world.code_mailed(recovery_of(HOLDER)))
     world.confirm(request)
@@ -423,13 +429,13 @@ def answered(world: World, uid: str = HOLDER, serial: str | None = None) -> obje
 
 
 def enter(world: World, request: object, typed: str) -> object:
-    return world.recover.enter_code(request.uid, request.id, typed, world.clock.now())
+    return world.recover.enter_code(request.uid, request.id, typed, by_password(world.clock.now()))
 
 
 def test_no_code_before_the_answers(world: World) -> None:
     request = world.open()
     with pytest.raises(ProofsMissing) as refused:
-        world.recover.send_code(HOLDER, request.id, world.clock.now())
+        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert "answers" in refused.value.data["missing"]
 
 
@@ -553,7 +559,7 @@ def test_a_code_belongs_to_its_request_and_its_person(world: World) -> None:
         with pytest.raises(CodeWrong):
             enter(world, request, code)
     with pytest.raises(NotFound):
-        world.recover.enter_code(SECOND, one.id, code, world.clock.now())
+        world.recover.enter_code(SECOND, one.id, code, by_password(world.clock.now()))
     enter(world, one, code)
 
 
@@ -569,7 +575,7 @@ def test_the_mailed_code_is_nowhere_but_in_its_mail(world: World) -> None:
 def test_a_reason_is_one_harmless_line(world: World) -> None:
     request = world.recover.open(
         world.person(HOLDER),
-        world.log_in(),
+        by_password(world.log_in()),
         None,
         "blocked\napprover-uid: u-eve\u202e\r\n" + "x" * 999,
     )

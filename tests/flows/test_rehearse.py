@@ -14,7 +14,7 @@ from reset.errors import (
     ResetError,
     Unavailable,
 )
-from tests.flows.world import ANSWERS, DAY, HOLDER, HOUR, SECOND, STRANGER, World
+from tests.flows.world import ANSWERS, DAY, HOLDER, HOUR, SECOND, STRANGER, World, by_password
 
 RIGHT = list(ANSWERS[HOLDER].values())
 
@@ -87,7 +87,7 @@ def test_each_person_has_tries_of_their_own(world: World) -> None:
 def test_it_touches_no_counter_of_the_reset(world: World) -> None:
     request = world.open()
     with pytest.raises(ResetError):
-        world.recover.answer(HOLDER, request.id, ["nonsense"] * 3, world.clock.now())
+        world.recover.answer(HOLDER, request.id, ["nonsense"] * 3, by_password(world.clock.now()))
     before = world.dump()
     fail(world, ["nonsense"] * 5)
     world.rehearse.answer(HOLDER, RIGHT)
@@ -101,7 +101,9 @@ def test_it_unblocks_nothing(world: World) -> None:
     request = world.open()
     for _ in range(3):
         with pytest.raises(ResetError):
-            world.recover.answer(HOLDER, request.id, ["nonsense"] * 3, world.clock.now())
+            world.recover.answer(
+                HOLDER, request.id, ["nonsense"] * 3, by_password(world.clock.now())
+            )
     world.rehearse.answer(HOLDER, RIGHT)
     assert world.recover.overview(HOLDER).blocked
     world.clock.move(DAY)

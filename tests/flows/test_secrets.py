@@ -31,6 +31,7 @@ from tests.flows.world import (
     Memo,
     Place,
     World,
+    by_password,
     password_of,
     recovery_of,
 )
@@ -109,15 +110,19 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     told(lambda: answer(HOLDER, request.id, [TYPED_ANSWER * 99] * 3, now()))
     told(lambda: answer(HOLDER, request.id, world.right(request), now()))
     codes["first mail code"] = code = world.send(request)
-    told(lambda: world.recover.enter_code(HOLDER, request.id, code[::-1], now()))
-    told(lambda: world.recover.enter_code(HOLDER, request.id, code + "1", now()))
-    told(lambda: world.recover.enter_code(HOLDER, request.id, code, now()))
-    told(lambda: world.recover.enter_code(HOLDER, request.id, code, now()))
+    told(lambda: world.recover.enter_code(HOLDER, request.id, code[::-1], by_password(now())))
+    told(lambda: world.recover.enter_code(HOLDER, request.id, code + "1", by_password(now())))
+    told(lambda: world.recover.enter_code(HOLDER, request.id, code, by_password(now())))
+    told(lambda: world.recover.enter_code(HOLDER, request.id, code, by_password(now())))
     told(lambda: world.approve.sign(world.person(SUPERVISOR), request.id, b"no signature"))
     told(lambda: world.sign(request))
     codes["second mail code"] = world.send(request)
-    told(lambda: world.recover.enter_code(HOLDER, request.id, codes["second mail code"], now()))
-    pairing = told(lambda: world.pair.for_reset(HOLDER, request.id, now()))
+    told(
+        lambda: world.recover.enter_code(
+            HOLDER, request.id, codes["second mail code"], by_password(now())
+        )
+    )
+    pairing = told(lambda: world.pair.for_reset(HOLDER, request.id, by_password(now())))
     codes["pairing code"] = wire.tidy_code(pairing.code)
     codes["shown pairing code"] = pairing.code
     wrong = pairing.code[:-2] + "22"
@@ -134,7 +139,7 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     told(lambda: follow(world, request, token))
     assert world.request(request).state == "done"
     told(lambda: world.operate.dossier(world.person(OPERATOR), HOLDER))
-    told(lambda: world.recover.progress(HOLDER, request.id, now()))
+    told(lambda: world.recover.progress(HOLDER, request.id, by_password(now())))
     told(lambda: world.recover.overview(HOLDER))
     told(lambda: world.enrol.profile(HOLDER))
     enrolment = told(lambda: world.authenticators.begin(world.person(HOLDER)))
@@ -194,7 +199,9 @@ def test_no_secret_is_kept_or_told(loud: World, caplog: pytest.LogCaptureFixture
 def test_the_search_finds_what_is_there(loud: World, caplog: pytest.LogCaptureFixture) -> None:
     """The test above can fail: a marked word that is no secret is found where it belongs."""
     world = loud
-    request = world.recover.open(world.person(HOLDER), world.log_in(), None, TYPED_REASON)
+    request = world.recover.open(
+        world.person(HOLDER), by_password(world.log_in()), None, TYPED_REASON
+    )
     shown = repr(world.request(request))
     places = everything_written(world)
     assert any(form in places["table requests"] for form in forms(TYPED_REASON))
@@ -239,5 +246,5 @@ def test_swapped_rows_do_not_fit(world: World) -> None:
         uow.profiles.put(replace(theirs, answers=mine.answers))
     answers = [ANSWERS[HOLDER][q] for q in request.questions]
     with pytest.raises(ResetError) as refused:
-        world.recover.answer("u-second", request.id, answers, world.clock.now())
+        world.recover.answer("u-second", request.id, answers, by_password(world.clock.now()))
     assert refused.value.code == "answers-wrong"

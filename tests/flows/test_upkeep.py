@@ -16,6 +16,7 @@ from tests.flows.world import (
     Died,
     World,
     away,
+    by_password,
     mail_of,
     recovery_of,
 )
@@ -68,7 +69,7 @@ def test_a_mail_belongs_to_the_change_that_it_tells_of(world: World) -> None:
     world.faults.reset(0)
     world.faults.strike = away
     with pytest.raises(Unavailable):
-        world.recover.open(person, now, None, "")
+        world.recover.open(person, by_password(now), None, "")
     world.faults.reset()
     assert waiting(world) == 0
     assert world.dump()["requests"] == []
@@ -77,7 +78,7 @@ def test_a_mail_belongs_to_the_change_that_it_tells_of(world: World) -> None:
 def test_a_code_that_is_over_is_not_mailed(world: World) -> None:
     request = world.open()
     world.answer(request)
-    world.recover.send_code(HOLDER, request.id, world.clock.now())
+    world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     world.mailer.away = 10
     world.upkeep.deliver()
     world.mailer.away = 0
@@ -91,7 +92,7 @@ def test_a_code_mail_waits_for_the_custodian(world: World) -> None:
     request = world.open()
     world.upkeep.deliver()
     world.answer(request)
-    world.recover.send_code(HOLDER, request.id, world.clock.now())
+    world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     world.faults.reset()
     world.faults.away = 0
     assert world.upkeep.deliver() == 0

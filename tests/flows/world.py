@@ -29,6 +29,7 @@ from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemRandom
 from reset.adapters.trust import TrustStore
 from reset.core import audit
+from reset.core.assurance import Proof
 from reset.core.identities import Person
 from reset.core.policy import Policy
 from reset.core.registration import Chosen
@@ -297,6 +298,11 @@ class Place:
         return Place(directory, url or f"sqlite:///{directory}/reset.db", at or self.at)
 
 
+def by_password(at: datetime) -> Proof:
+    """A login by password at this time."""
+    return Proof("password", at)
+
+
 class World:
     """The flows with their parts, and what people do with them."""
 
@@ -414,7 +420,9 @@ class World:
         return found
 
     def progress(self, request: Request, login_at: datetime | None = None) -> Progress:
-        return self.recover.progress(request.uid, request.id, login_at or self.clock.now())
+        return self.recover.progress(
+            request.uid, request.id, by_password(login_at or self.clock.now())
+        )
 
     def spent(self, key: str) -> int:
         with self.database.read() as uow:
@@ -481,23 +489,25 @@ class World:
         return self.clock.now()
 
     def open(self, uid: str = HOLDER, serial: str | None = None) -> Request:
-        return self.recover.open(self.person(uid), self.log_in(uid), serial, "blocked in Kyoto")
+        return self.recover.open(
+            self.person(uid), by_password(self.log_in(uid)), serial, "blocked in Kyoto"
+        )
 
     def right(self, request: Request) -> list[str]:
         return [ANSWERS[request.uid][q] for q in self.request(request).questions]
 
     def answer(self, request: Request) -> Request:
         now = self.clock.now()
-        return self.recover.answer(request.uid, request.id, self.right(request), now)
+        return self.recover.answer(request.uid, request.id, self.right(request), by_password(now))
 
     def send(self, request: Request) -> str:
         """Have a code sent; returns it."""
-        self.recover.send_code(request.uid, request.id, self.clock.now())
+        self.recover.send_code(request.uid, request.id, by_password(self.clock.now()))
         return self.code_mailed(recovery_of(request.uid))
 
     def confirm(self, request: Request) -> Request:
         code = self.send(request)
-        return self.recover.enter_code(request.uid, request.id, code, self.clock.now())
+        return self.recover.enter_code(request.uid, request.id, code, by_password(self.clock.now()))
 
     def signature(self, request: Request, by: str = SUPERVISOR) -> bytes:
         return self.papers.sign(self.approve.statement(self.person(by), request.id), by)
@@ -508,7 +518,7 @@ class World:
 
     def code(self, request: Request) -> str:
         """The pairing code that the page shows."""
-        return self.pair.for_reset(request.uid, request.id, self.clock.now()).code
+        return self.pair.for_reset(request.uid, request.id, by_password(self.clock.now())).code
 
     # --- states ---------------------------------------------------------------------------
     def waiting(self, uid: str = HOLDER, serial: str | None = None) -> Request:

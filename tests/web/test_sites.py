@@ -17,6 +17,8 @@ INVENTORY = {
         "GET /": "anyone",
         "GET /login": "anyone",
         "POST /login": "anyone",
+        "GET /login/single-sign-on": "anyone",
+        "GET /login/single-sign-on/back": "anyone",
         "POST /logout": "anyone",
         "GET /sessions": "login",
         "POST /sessions/end": "login",
@@ -285,6 +287,13 @@ def test_the_login_leads_back_to_the_request(world: World) -> None:
     where = visitor.get(f"/reset/{ID}/code").location
     assert where == f"/login?next=%2Freset%2F{ID}%2Fcode"
     assert f'value="/reset/{ID}/code"' in visitor.get(where).text
+
+
+def test_a_site_without_single_sign_on_offers_none(world: World) -> None:
+    visitor = world.visitor()
+    assert "single-sign-on" not in visitor.get("/login").text
+    assert visitor.get("/login/single-sign-on").status_code == 404
+    assert visitor.get("/login/single-sign-on/back?code=x&state=y").status_code == 401
 
 
 @pytest.mark.parametrize(
