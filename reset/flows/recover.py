@@ -173,12 +173,14 @@ class Recover:
         if not right:
             self._note_wrong(uid, here.request, blocked=spent >= limit)
             raise AnswersWrong(rounds_left=limit - spent)
+        # by itself: whoever loses a race in what follows does not pay for it
+        with parts.store.write() as uow:
+            uow.tries.give_back(rounds_key(uid))
         return self._note_right(here.request, renewed(parts, uid, stored, answers), login)
 
     def _note_right(self, request: Request, made: Renewed, login: Proof) -> Request:
         uid, now = request.uid, self._parts.clock.now()
         with self._parts.store.write() as uow:
-            uow.tries.give_back(rounds_key(uid))
             profile = uow.profiles.get(uid)
             uow.profiles.put_draw(Draw(uid, request.questions, now))
             if profile:

@@ -266,6 +266,23 @@ def test_a_claim_that_does_not_fit(
     assert rule_of(lambda: asked(liar, authority).redeem("c", ATTEMPT, now())) == rule
 
 
+@pytest.mark.parametrize(("told", "rule"), [("two", ""), ("one", "acr"), (None, "acr")])
+def test_a_class_of_authentication_is_demanded(
+    liar: Liar, authority: Authority, told: str | None, rule: str
+) -> None:
+    """What makes a single sign-on worth 2 must be shown by it."""
+    sign_on = OidcSignOn(
+        liar.issuer, CLIENT, SECRET, HOME, **CLAIM, acr="two", ca_file=str(authority.anchors_pem)
+    )
+    assert "acr_values=two" in sign_on.address(ATTEMPT)
+    if told:
+        liar.claims["acr"] = told
+    if rule:
+        assert rule_of(lambda: sign_on.redeem("c", ATTEMPT, now())) == rule
+    else:
+        assert sign_on.redeem("c", ATTEMPT, now()).pid == "holly"
+
+
 def test_a_token_signed_by_another_key(liar: Liar, authority: Authority) -> None:
     liar.key = OTHER_KEY
     assert rule_of(lambda: asked(liar, authority).redeem("c", ATTEMPT, now())) == "id-token"

@@ -146,8 +146,12 @@ def test_the_level_is_bounded_and_nothing_without_a_login(shown: list[str]) -> N
 
 
 def test_what_a_login_is_worth_is_the_policys_to_say() -> None:
-    """A place for logins that others vouch for: a single sign-on, say."""
-    assert attained(("password", "code-recovery"), {"password": 2}) == 3
+    """A provider that shows two kinds, and no kind counts a second time beside it."""
+    strong = LOGINS | {"sso": 2}
+    assert attained(("sso", "answers", "code-recovery"), LOGINS) == 2
+    assert attained(("sso",), strong) == 2
+    assert attained(("sso", "answers", "code-recovery", "code-app"), strong) == 2
+    assert attained(("sso", "answers", "code-recovery", "approval"), strong) == 3
     assert attained(("certificate",), {"password": 1}) == 0
 
 

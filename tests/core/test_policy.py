@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pkcs11_driver.families import FAMILIES, Family
 from pkcs11_driver.wire import PinRules, broken_pin_rules
-from reset.core.assurance import RECORDED, Proof, standing
+from reset.core.assurance import LOGINS, RECORDED, Proof, standing
 from reset.core.deviations import BELOW, Acceptance
 from reset.core.policy import Policy
 
@@ -246,7 +246,7 @@ def test_a_reset_below_the_token_needs_an_acceptance(limit: str, value: Any) -> 
 
 
 def test_no_policy_makes_the_token_worth_less_to_get_around_it() -> None:
-    (line,) = Policy(level=2, logins={"password": 1, "certificate": 1}).problems(TODAY)
+    (line,) = Policy(level=2, logins=LOGINS | {"certificate": 1}).problems(TODAY)
     assert "below 3, what the token is worth" in line
 
 
@@ -255,8 +255,20 @@ def test_an_acceptance_raises_nothing_above_what_is_reached() -> None:
     lines = Policy(code_box="mailbox", acceptances=(ACCEPTED,)).problems(TODAY)
     assert lines == [
         "level: at ask, password + answers + code-mailbox reach 1, not 2",
+        "level: at ask, sso + answers + code-mailbox reach 1, not 2",
         "level: at release, password + answers + code-mailbox + approval reach 2, not 3",
+        "level: at release, sso + answers + code-mailbox + approval reach 2, not 3",
     ]
+
+
+@pytest.mark.parametrize(("name", "level"), [("password", 2), ("sso", 3), ("sso", 0), ("x", 1)])
+def test_a_login_is_worth_no_more_than_it_can_show(name: str, level: int) -> None:
+    lines = Policy(logins=LOGINS | {name: level}).problems(TODAY)
+    assert any(line.startswith("logins: ") for line in lines)
+
+
+def test_a_single_sign_on_may_be_worth_two() -> None:
+    assert Policy(logins=LOGINS | {"sso": 2}).problems(TODAY) == []
 
 
 def test_nothing_makes_a_second_person_needless() -> None:

@@ -15,8 +15,11 @@ from reset.db.tables import metadata
 from tests.db.examples import APP, CODE, DRAW, NOW, PROFILE
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "postgres-roles.sql"
-NEVER_CHANGED = {"audit_entries", "checkpoints", "escrow"}
-DELETED = {"answers", "authenticators", "draws", "profiles", "sessions", "throttle", "tries"}
+NEVER_CHANGED = {"audit_entries", "checkpoints", "directory_entries", "escrow"}
+DELETED = {
+    "answers", "authenticators", "directory_entries", "draws", "profiles", "sessions", "throttle",
+    "tries",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,11 @@ def test_a_right_answer_among_wrong_ones(busy_world: World, compared: Counter[st
     ends = at_once(calls)
     assert ends["answers-wrong"] <= world.policy.failed_rounds
     assert ends["answers-wrong"] == world.spent(f"rounds:{HOLDER}")
-    # a busy hasher may end a set halfway: no verdict, and the round is given back
+    # a busy hasher may end a set halfway, and of two right ones at once only one is the proof:
+    # neither pays for it
     verdicts = ends["ok"] + ends["answers-wrong"]
-    assert 3 * verdicts <= compared[answers.__name__] <= 3 * (verdicts + ends["busy"])
+    without = ends["busy"] + ends["state-conflict"]
+    assert 3 * verdicts <= compared[answers.__name__] <= 3 * (verdicts + without)
     assert set(ends) <= {"ok", "answers-wrong", "self-service-blocked", "state-conflict", "busy"}
     assert len(world.named("answers-right")) == ends["ok"]
 

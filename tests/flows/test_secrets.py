@@ -106,9 +106,9 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     told(lambda: world.login.with_password("holly", TYPED_PASSWORD * 99, "192.0.2.9"))
     request = told(world.open)
     answer = world.recover.answer
-    told(lambda: answer(HOLDER, request.id, [TYPED_ANSWER] * 3, now()))
-    told(lambda: answer(HOLDER, request.id, [TYPED_ANSWER * 99] * 3, now()))
-    told(lambda: answer(HOLDER, request.id, world.right(request), now()))
+    told(lambda: answer(HOLDER, request.id, [TYPED_ANSWER] * 3, by_password(now())))
+    told(lambda: answer(HOLDER, request.id, [TYPED_ANSWER * 99] * 3, by_password(now())))
+    told(lambda: answer(HOLDER, request.id, world.right(request), by_password(now())))
     codes["first mail code"] = code = world.send(request)
     told(lambda: world.recover.enter_code(HOLDER, request.id, code[::-1], by_password(now())))
     told(lambda: world.recover.enter_code(HOLDER, request.id, code + "1", by_password(now())))

@@ -192,6 +192,36 @@ def test_a_bad_acceptance_refuses_to_start(file: Path, text: str, named: str) ->
     assert named in _refused(file)
 
 
+SIGN_ON = """[single_sign_on]
+name = "Campus login"
+issuer = "https://login.uni.example"
+client_id = "token-reset"
+client_secret_file = "form-key"
+"""
+
+
+def test_a_single_sign_on_worth_two_must_be_shown(file: Path) -> None:
+    """Its level is the policy's to say, and the provider's to show."""
+    worth = "[policy]\nsign_on_level = 2\n"
+    file.write_text(SERVICE + SIGN_ON + worth)
+    assert "single_sign_on.acr" in _refused(file)
+    file.write_text(SERVICE + worth)
+    assert "single_sign_on.acr" in _refused(file)
+    file.write_text(SERVICE + SIGN_ON + 'acr = "two"\n' + worth)
+    settings = config.load(file)
+    assert settings.policy.policy().logins["sso"] == 2
+    assert settings.single_sign_on
+    assert "marked-secret" not in repr(settings.single_sign_on.client_secret())
+
+
+@pytest.mark.parametrize(
+    "issuer", ["http://login.uni.example", "https://login.uni.example/", "https://x?y", "x"]
+)
+def test_a_provider_has_an_exact_https_address(file: Path, issuer: str) -> None:
+    file.write_text(SERVICE + SIGN_ON.replace("https://login.uni.example", issuer))
+    assert "single_sign_on.issuer" in _refused(file)
+
+
 def test_secrets_that_others_can_read_are_refused(file: Path) -> None:
     """And secrets that are too short to be one."""
     key = file.parent / "form-key"
