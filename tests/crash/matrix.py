@@ -1,4 +1,4 @@
-"""``scripts/crash-matrix``: every named point, and a sample of pairs (service x helper).
+"""``scripts/crash-matrix``: every named point, and every pair (service x helper).
 
 A clean run of each situation says which points it passes. Then a process dies at each of them,
 once a schedule; what must hold afterwards is in ``Scene.prove``. A point that no run ever passed
@@ -8,12 +8,15 @@ is a failure. Exit code 1 when a schedule failed. ``--faults``: see ``faults``.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 
 from pkcs11_driver.crashpoints import NAMES
 from tests.crash import faults
@@ -137,21 +140,55 @@ def singles(matrix: Matrix, situations: Sequence[Situation]) -> Iterator[Schedul
                 yield Schedule(situation, kill)
 
 
-def pairs(points: Sequence[Kill], many: int, seed: int) -> list[Schedule]:
-    """A sample of deaths on both sides in one run."""
+def pairs(points: Sequence[Kill], many: int | None, seed: int) -> list[Schedule]:
+    """Deaths on both sides in one run: all of them, or a sample."""
     both = [
         Schedule(READY, Kill(one.service, other.helper))
         for one in points
         for other in points
         if one.service and other.helper
     ]
-    return random.Random(seed).sample(both, min(many, len(both)))
+    return both if many is None else random.Random(seed).sample(both, min(many, len(both)))
+
+
+@dataclass
+class Tally:
+    """What was run: schedules, those in which both sides died, failures."""
+
+    ran: int = 0
+    both: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally | Matrix) -> None:
+        """Count what was run elsewhere."""
+        self.ran += other.ran
+        self.both += other.both
+        self.failed += other.failed
+
+
+def run_share(schedules: Sequence[Schedule]) -> Tally:
+    """Run schedules on a scene of their own, in whatever process."""
+    with scene_in_a_directory() as scene:
+        matrix = Matrix(scene)
+        for schedule in schedules:
+            matrix.run(schedule)
+        return Tally(matrix.ran, matrix.both, matrix.failed)
+
+
+def run_shares(schedules: Sequence[Schedule], tally: Tally) -> None:
+    """Run schedules on as many scenes as there are cores."""
+    cores = os.cpu_count() or 1
+    shares = [share for n in range(cores) if (share := schedules[n::cores])]
+    if shares:
+        with ProcessPoolExecutor(len(shares), multiprocessing.get_context("spawn")) as pool:
+            for done in pool.map(run_share, shares):
+                tally.add(done)
 
 
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="scripts/crash-matrix", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=0, metavar="N", help="N pairs as well")
+    parser.add_argument("--pairs", type=int, metavar="N", help="a sample of N pairs, not all")
     parser.add_argument("--seed", type=int, default=1, help="of the sample of pairs")
     parser.add_argument("--situation", choices=[s.name for s in SITUATIONS], help="only this one")
     parser.add_argument("--faults", action="store_true", help="faults instead of deaths")
@@ -159,25 +196,25 @@ def main() -> int:
     if asked.faults:
         return faults.run_all()
     situations = [s for s in SITUATIONS if asked.situation in (None, s.name)]
+    tally, first = Tally(), []
     with scene_in_a_directory() as scene:
         matrix = Matrix(scene)
         matrix.hold()
-        done = []
         for schedule in singles(matrix, situations):
             matrix.run(schedule)
-            done.append(schedule)
+            first += [schedule.kill] if schedule.situation is READY else []
         never = [] if asked.situation else matrix.never()
-        first = [s.kill for s in done if s.situation is READY]
-        reached = len(matrix.failed)
-        for schedule in pairs(first, asked.pairs, asked.seed):
-            matrix.run(schedule)
+        tally.add(matrix)
+    alone = f"{tally.ran} schedules of single points, {len(tally.failed)} failed"
+    print(alone, flush=True)
+    run_shares(pairs(first, asked.pairs, asked.seed), tally)
     print(
-        f"{matrix.ran} schedules, in {matrix.both} both sides died; "
-        f"{len(matrix.failed)} failed, {reached} of them single points"
+        f"{alone}; {tally.ran} schedules in all, in {tally.both} both sides died, "
+        f"{len(tally.failed)} failed"
     )
-    for line in [*matrix.failed, *(f"never reached: {name}" for name in never)]:
+    for line in [*tally.failed, *(f"never reached: {name}" for name in never)]:
         print(line, file=sys.stderr)
-    return 1 if matrix.failed or never else 0
+    return 1 if tally.failed or never else 0
 
 
 if __name__ == "__main__":
