@@ -85,7 +85,8 @@ def test_nobody_plants_the_next_so_pin(case: Case) -> None:
     one, two, three = (pair(case, version) for version in (1, 2, 3))
     assert refused(case, case.order(candidates=(three,), pending=one)) == "pending"
     assert refused(case, case.order(2, candidates=(one, three), pending=one)) == "candidates"
-    foreign = (2, case.order().pending[1][:-1] + b"x")
+    sealed = case.order().pending[1]
+    foreign = (2, sealed[:-1] + bytes((sealed[-1] ^ 1,)))
     assert refused(case, case.order(pending=foreign)) == "sealed"
     assert case.custodian.release(case.order(candidates=(one,), pending=two))
 
