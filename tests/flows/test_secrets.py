@@ -125,7 +125,8 @@ def fail_everywhere(world: World, told: Told) -> dict[str, str]:
     pairing = told(lambda: world.pair.for_reset(HOLDER, request.id, by_password(now())))
     codes["pairing code"] = wire.tidy_code(pairing.code)
     codes["shown pairing code"] = pairing.code
-    wrong = pairing.code[:-2] + "22"
+    end = "22" if pairing.code[-2:] != "22" else "33"
+    wrong = pairing.code[:-2] + end
     told(lambda: world.pair.claim(wire.Claim(wrong, b"k" * 32, "1"), ADDRESS))
     token = ModelToken.of(world)
     helper = Helper(world, token, pairing.code, pulled="before")
