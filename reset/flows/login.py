@@ -16,8 +16,9 @@ from reset.errors import (
     SlowDown,
 )
 from reset.flows.parts import Parts
-from reset.ports import Attempt
+from reset.ports import Attempt, SignedOn
 
+PID_LIMIT = 128  # characters
 PASSWORD_LIMIT = 256  # bytes; more is refused before hashing (peer failure 34)
 
 
@@ -55,7 +56,7 @@ class Login:
         Raises ``BadInput``, ``SlowDown``, ``LoginRefused``, ``Busy``, ``Unavailable``.
         """
         name = tidy_pid(pid)
-        if not name or len(name) > 128:
+        if not name or len(name) > PID_LIMIT:
             raise BadInput(field="pid", rule="empty" if not name else "too-long")
         if not password or len(password.encode()) > PASSWORD_LIMIT:
             raise BadInput(field="password", rule="empty" if not password else "too-long")
@@ -97,10 +98,7 @@ class Login:
         if wait:
             raise SlowDown(retry_after=wait)
         try:
-            signed = parts.sign_on.redeem(code, attempt, now)
-            person = parts.directory.by_pid(tidy_pid(signed.pid))
-            if person is None:
-                raise SignOnRefused(rule="person")
+            person = self._signed_on(parts.sign_on.redeem(code, attempt, now))
         except SignOnRefused as refused:
             with parts.store.write() as uow:
                 facts = {"address": address, "by": "single-sign-on", "rule": refused.data["rule"]}
@@ -110,6 +108,15 @@ class Login:
             uow.throttle.put_back(around, every)
             facts = {"address": address, "by": "single-sign-on"}
             uow.audit.append("login", person.uid, facts)
+        return person
+
+    def _signed_on(self, signed: SignedOn) -> Person:
+        """The person of a login name that the provider told; the directory notes whose it is."""
+        name = tidy_pid(signed.pid)
+        person = self._parts.directory.by_pid(name) if 0 < len(name) <= PID_LIMIT else None
+        if person is None:
+            raise SignOnRefused(rule="person")
+        self._parts.directory.keep(person.uid)
         return person
 
     def sign_on_address(self, attempt: Attempt) -> str:

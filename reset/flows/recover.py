@@ -62,7 +62,7 @@ class Progress:
     """Where one request stands. ``step``: login, questions, code, wait, helper, office, done or
     ended; ``worth``: what all proofs amount to so far, of what the token's reset needs;
     ``approvers``: names; ``rounds_left``: of answering; ``channels``: ways to a code;
-    ``pin_rules``: for its token."""
+    ``pin_rules``: for its token; ``login``: the method of this session's login."""
 
     request: Request
     standing: Standing
@@ -75,6 +75,7 @@ class Progress:
     code_tries: int
     pin_rules: PinRules
     channels: Channels
+    login: str
 
 
 class Recover:
@@ -122,6 +123,7 @@ class Recover:
             code_tries=tries,
             pin_rules=parts.pin_rules(token),
             channels=ways,
+            login=login.method,
         )
 
     # --- opening ---------------------------------------------------------------------

@@ -57,7 +57,8 @@ def explained(here: Progress, policy: Policy) -> list[Part]:
     app = here.channels.app and "answers" not in here.worth.missing
     code = "code-app" if app else CODE_BOXES[policy.code_box][1]
     for need in policy.release.requirements:
-        method = code if code in need.methods else need.methods[0]
+        shown = (m for m in (code, here.login) if m in need.methods)
+        method = next(shown, need.methods[0])
         kinds.setdefault(METHODS[method].kind, {})[need.name] = method
     return [_part(kind, needs, here) for kind, needs in kinds.items()]
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
 import pytest
 
-from reset.errors import BadInput, CertificateRefused, LoginRefused, ResetError, SlowDown
-from reset.flows.login import network_of
+from reset.errors import (
+    BadInput,
+    CertificateRefused,
+    LoginRefused,
+    NotFound,
+    ResetError,
+    SignOnRefused,
+    SlowDown,
+)
+from reset.flows.login import Login, network_of
+from reset.ports import Attempt, Directory, SignedOn
 from tests.flows.world import (
     HOLDER,
     SECOND,
@@ -205,6 +218,79 @@ def test_a_retired_token_logs_nobody_in(world: World) -> None:
     """S1.82."""
     world.put_token(HOLDER, state="retired")
     assert rule(world, world.institute.members[HOLDER][1]) == "not-enrolled"
+
+
+# --- single sign-on -----------------------------------------------------------------------
+class Told:
+    """A provider that names whoever the test says; the real one is in tests/adapters."""
+
+    def __init__(self, pid: str, fault: ResetError | None = None) -> None:
+        self.pid, self.fault = pid, fault
+
+    def address(self, attempt: Attempt) -> str:
+        return "https://login.inst.example"
+
+    def redeem(self, code: str, attempt: Attempt, at: datetime) -> SignedOn:
+        if self.fault:
+            raise self.fault
+        return SignedOn(self.pid, at)
+
+
+class Noting:
+    """The directory, and whose UID it was asked to note."""
+
+    def __init__(self, real: Directory) -> None:
+        self.real, self.kept = real, []
+
+    def keep(self, uid: str) -> None:
+        self.real.keep(uid)
+        self.kept.append(uid)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def signed_on(world: World, provider: Told) -> tuple[Login, Noting]:
+    noting = Noting(world.parts.directory)
+    return Login(replace(world.parts, sign_on=provider, directory=noting)), noting
+
+
+ATTEMPT = Attempt("state", "nonce", "verifier")
+
+
+@pytest.mark.parametrize("pid", ["holly", "HOLLY", "ho\u00adlly"])
+def test_a_single_sign_on_names_a_person_of_the_directory(world: World, pid: str) -> None:
+    """S5.7: from then on the UID is noted, as after a password."""
+    login, noting = signed_on(world, Told(pid))
+    assert login.with_sign_on("code", ATTEMPT, HERE).uid == HOLDER
+    assert noting.kept == [HOLDER]
+
+
+@pytest.mark.parametrize("pid", ["nobody", "", "*", "h" * 5000, "holly\0", "\u00ad", "holly,sam"])
+def test_and_nobody_else(world: World, pid: str) -> None:
+    login, noting = signed_on(world, Told(pid))
+    if pid == "holly\0":  # a control character is no part of a name
+        assert login.with_sign_on("code", ATTEMPT, HERE).uid == HOLDER
+        return
+    with pytest.raises(SignOnRefused) as refused_:
+        login.with_sign_on("code", ATTEMPT, HERE)
+    assert refused_.value.data == {"rule": "person"}
+    assert noting.kept == []
+    assert world.named("login-refused")[-1]["facts"]["by"] == "single-sign-on"
+
+
+def test_refused_sign_ons_slow_a_network_down(world: World) -> None:
+    login, _ = signed_on(world, Told("", SignOnRefused(rule="code")))
+    for _ in range(world.policy.address_failures):
+        with pytest.raises(SignOnRefused):
+            login.with_sign_on("code", ATTEMPT, HERE)
+    with pytest.raises(SlowDown):
+        login.with_sign_on("code", ATTEMPT, HERE)
+
+
+def test_without_a_provider_there_is_none(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.login.with_sign_on("code", ATTEMPT, HERE)
 
 
 # --- sessions -----------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pytest
 
 from tests.institution.provider import CLIENT, SECRET, Provider
 from tests.institution.site import Institution, free_ports
-from tests.institution.visitors import Visitor
+from tests.institution.visitors import Visitor, words_of
+from tests.story.story import Story, register
 
 LEAVE = "/login/single-sign-on"
 BACK = f"{LEAVE}/back"
@@ -143,6 +144,19 @@ def test_a_denied_login_is_told(place: tuple[Institution, Provider]) -> None:
     answer = visitor.ask(f"{BACK}?error=access_denied&state={state}")
     assert answer.status == 401
     assert "Try it again" in answer.text
+
+
+def test_a_reset_begins_with_it(place: tuple[Institution, Provider]) -> None:
+    """It is a proof of its own, and the page says what it is worth."""
+    here, _ = place
+    register(Story(here))
+    visitor = Visitor(here)
+    visitor.ask(come_back(place, visitor, here.people["holder"].pid))
+    page = words_of(visitor.send("/", "/reset", reason="blocked").text)
+    assert "Your single sign-on and your answers are both things that you know" in page
+    assert "1 of 3" in page
+    with closing(sqlite3.connect(here.root / "service.sqlite")) as db:
+        assert db.execute("select method from proofs").fetchall() == [("sso",)]
 
 
 def test_no_secret_in_any_log(place: tuple[Institution, Provider]) -> None:
