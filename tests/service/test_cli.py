@@ -77,8 +77,8 @@ def test_verify_certificate(authority: Authority, tmp_path: Path) -> None:
     key = software_key().public_key()
     good = tmp_path / "good.der"
     good.write_bytes(authority.issue_person(uid="7", name="A", public_key=key))
-    assert _verify(authority, good) == (0, _verify(authority, good)[1])
-    assert "UID 7" in _verify(authority, good)[1]
+    code, words = _verify(authority, good)
+    assert (code, "UID 7" in words) == (0, True), words
     code, words = _verify(authority, good, timedelta(days=800))
     assert code == 1
     assert "rule=" in words
