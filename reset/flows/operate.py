@@ -33,7 +33,7 @@ ID_KINDS = {
 
 @dataclass(frozen=True)
 class Dossier:
-    """What the office sees of a person. ``open_operations``: tokens that wait for the office."""
+    """What the office sees of a person. ``operations``: those of their tokens that are not done."""
 
     person: Person
     tokens: tuple[Token, ...]

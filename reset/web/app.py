@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import jinja2
 from flask import Blueprint, Flask, g, request
 from flask_wtf.csrf import CSRFProtect
+from markupsafe import Markup
 
 from reset.flows.times import show
 from reset.web import (
@@ -92,7 +94,7 @@ def _create(
     app.url_map.converters.update(random=RandomId)
     app.jinja_env.undefined = jinja2.StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(when=show, span=span)
+    app.jinja_env.filters.update(when=_when, span=span)
     install_site(app, Site(name, flows, settings))
     journal.install(app)
     if settings.sockets:
@@ -108,6 +110,11 @@ def _create(
     error_pages.install(app)
     guards.check_declared(app)
     return app
+
+
+def _when(at: datetime) -> Markup:
+    """A time as an element of its own, which is not broken into lines."""
+    return Markup("<time>{}</time>").format(show(at))
 
 
 def _context(settings: WebSettings, name: SiteName) -> dict[str, object]:

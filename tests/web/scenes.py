@@ -6,9 +6,12 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+from reset.core.custody import Operation
 from reset.core.tokens import Token
 from tests.institution.phone import Phone
 from tests.web.world import ANSWERS, PASSWORD, QUESTIONS, RECOVERY, World
+
+ID = "0a" * 16
 
 
 def every_page(world: World) -> dict[str, str]:
@@ -123,10 +126,10 @@ def _questions(world: World) -> dict[str, str]:
     pages["approval waiting"] = bob.get(where).text
     pages["approval_helper code"] = bob.get(f"{where}/helper").text
     pages["approval refused"] = bob.send(where, f"{where}/deny", reason=" ").text
+    world.watch.at += timedelta(minutes=1)
     world.flows.approve.sign(world.parts.person("u-bob"), path.split("/")[2], b"signed-bob")
     pages["approval done"] = bob.get(f"{where}?notice=approved").text
     pages["approvals none"] = bob.get("/approvals").text
-    world.watch.at += timedelta(minutes=1)
     pages["request fresh-code"] = visitor.get(path).text
     world.enter_code(visitor, path)
     pages["request helper"] = visitor.get(path).text
@@ -162,7 +165,7 @@ def _after(world: World) -> dict[str, str]:
         pages[f"request {state}"] = visitor.get(path).text
     pages["overview over"] = visitor.get("/").text
     with world.parts.store.write() as uow:
-        uow.tokens.put(Token("99001", "u-alice", "Smart card", "in-use", "etoken", b"", "", 1))
+        uow.tokens.put(Token("99001", "u-alice", "Smart card", "in-use", "yubikey", b"", "", 1))
     pages["overview two"] = visitor.get("/").text
     pages["overview choose"] = visitor.send("/", "/reset").text
     with world.parts.store.write() as uow:
@@ -193,6 +196,14 @@ def _token_pages(world: World) -> dict[str, str]:
     pages["office_person wrong"] = olga.send(
         where, f"{where}/lift", uid="u-alice", ids=["passport"]
     ).text
+    with world.parts.store.write() as uow:
+        request = uow.requests.of_holder("u-alice")[0].id
+        approval = uow.approvals.of_request(request)
+        assert approval
+        steps = ("so-login", "user-pin-unclear")
+        found = Operation(ID, request, approval.id, "99001", "office", 1, 2, 1, 1, steps=steps)
+        uow.operations.add(found)
+    pages["office_person open"] = olga.get(where).text
     olga.send(office, "/office/look", uid="u-olga")
     pages["office_person self"] = olga.get(where).text
     pages["sessions one"] = bob.get("/sessions").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -110,6 +111,21 @@ def test_nothing_leads_to_the_other_site(pages: dict[str, str]) -> None:
                     assert value.startswith(("/", "#")), (name, value)
                     assert not value.startswith("//"), (name, value)
                 assert CERTIFICATE not in (value or ""), (name, value)
+
+
+def test_what_depends_on_time_and_family_is_said(pages: dict[str, str]) -> None:
+    """After the approval a fresh code; a card with three tries has a budget of one."""
+    assert "confirm with a fresh code" in pages["request fresh-code"]
+    assert "spent: 1 of 1." in pages["office_person open"]
+
+
+def test_a_time_is_never_broken_into_lines(pages: dict[str, str]) -> None:
+    found = 0
+    for name, text in pages.items():
+        if not name.startswith("audit"):  # its entries stand there as they were written
+            found += (whole := text.count("<time>"))
+            assert len(re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", text)) == whole, name
+    assert found > 30
 
 
 def test_every_template_is_seen(pages: dict[str, str]) -> None:
