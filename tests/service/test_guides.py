@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from pkcs11_driver.helper import cli as helper_cli
 from reset import cli, config
+from reset.web.error_texts import WORDS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -87,6 +88,14 @@ def test_every_option_of_the_helper_is_written_as_it_is() -> None:
     assert len(said) > 5
     for where, words in said:
         assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= known, (where, words)
+
+
+def test_the_kinds_of_errors_that_the_help_desk_reads_of_are_there() -> None:
+    guide = (ROOT / "docs" / "guides" / "help-desk.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (`[^|]*`) \|", guide)
+    kinds = [kind for row in rows for kind in re.findall(r"`([^`]+)`", row)]
+    assert len(kinds) > 6
+    assert set(kinds) <= {name.partition(":")[0] for name in WORDS}
 
 
 def settings(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str]]:

@@ -244,7 +244,9 @@ def counter_is_zero(story: Story) -> str:
 def audit_holds(story: Story) -> str:
     """Step 6: the audit log verifies, and one changed byte in a copy is found."""
     here = story.institution
-    whole = here.command("audit", "verify").strip()
+    key = here.root / "log.pub"
+    key.write_text(here.command("audit", "key"))
+    whole = "; ".join(here.command("audit", "verify", "--key", str(key)).splitlines())
     copy = here.root / "copy.sqlite"
     with closing(sqlite3.connect(here.root / "service.sqlite")) as source:
         copy.unlink(missing_ok=True)
