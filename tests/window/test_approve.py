@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pkcs11_driver.helper.window import look
+from reset.core.approvals import ACTION, DECISION, FORMAT, NOBODY, Statement, render
 from tests.driver.conftest import USER_PIN, Holder
 from tests.driver.program import Office
 from tests.institution.tokens import tries_left, wrong_logins
 from tests.window.conftest import Hand, Open
 from tests.window.test_reset import opened
 
-STATEMENT = """token-reset approval 1
-action: reset the user PIN
-request: 5b0d1c2f6a7e4d0c9b8a7f6e5d4c3b2a
-token: 1234567890ABCDEF
-holder: u1001, Anna Weber
-approver: u2002, Bernd Kraus
-reason: The token is blocked after a typing mistake; I rang you at ten.
-requested at: 2031-05-04T09:12:00Z
-valid until: 2031-05-07T09:12:00Z
-nonce: 4f1d9c7be2a84f0d
-service: https://reset.example.org
-decision: approved
-"""
+STATEMENT = render(
+    Statement(
+        FORMAT, ACTION,
+        request="5b0d1c2f6a7e4d0c9b8a7f6e5d4c3b2a",
+        token_serial="1234567890ABCDEF",
+        holder_uid="u1001",
+        holder_name="Anna Weber",
+        approver_uid="u2002",
+        approver_name="Bernd Kraus",
+        acting_for=NOBODY,
+        reason="The token is blocked after a typing mistake; I rang you at ten.",
+        requested_at=datetime(2031, 5, 4, 9, 12, tzinfo=UTC),
+        valid_until=datetime(2031, 5, 7, 9, 12, tzinfo=UTC),
+        nonce="4f1d9c7be2a84f0d",
+        service="https://reset.example.org",
+        decision=DECISION,
+    )
+)  # fmt: skip
 
 
 def office(holder: Holder) -> Office:
-    return Office(holder.made.serial, "approve", STATEMENT.encode(), next="wait")
+    return Office(holder.made.serial, "approve", STATEMENT, next="wait")
 
 
 def to_the_statement(hand: Hand, words: str = "Compare", statement: str = "Read what") -> None:
@@ -43,7 +50,7 @@ def test_the_statement_is_shown_and_signed(window: Open, holder: Holder, tmp_pat
     with opened(window, holder, asked, tmp_path, "ABCD-EFGH") as hand:
         to_the_statement(hand)
         texts = hand.look()["texts"]
-        assert "u1001, Anna Weber" in texts
+        assert "Anna Weber" in texts
         hand.picture("a1-statement")
         hand.press("Return")
         hand.look("Read what")
