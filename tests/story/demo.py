@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -33,6 +34,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     once = parser.parse_args().once
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal leaves nothing running
+        signal.signal(ending, signal.default_int_handler)
     try:
         lock = _only_one(() if once else PORTS.values())
     except _InTheWay as error:
