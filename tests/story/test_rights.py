@@ -107,7 +107,7 @@ def test_the_profile_in_every_way(story: Story) -> None:
 
 
 def test_the_office_and_the_sessions(story: Story) -> None:
-    """A look, a check of identity, the end of all sessions; a delegation granted and ended."""
+    """A look at a person, the end of all their sessions; a delegation granted and ended."""
     here, holder = story.institution, story.institution.people["holder"]
     visitor = Visitor(here)
     visitor.log_in("holder")
