@@ -85,7 +85,7 @@ class Frame:
     def _size(self) -> None:
         em, root = self.look.em, self.root
         wide = min(em(44), root.winfo_screenwidth())
-        high = min(em(49), root.winfo_screenheight() - em(4))
+        high = min(em(53), root.winfo_screenheight() - em(4))
         root.geometry(f"{wide}x{high}")
         root.minsize(min(em(26), wide), min(em(22), high))
 
