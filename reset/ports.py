@@ -221,7 +221,14 @@ class Custodian(Protocol):
         """The order for the helper as HPKE ciphertext. Raises ``ReleaseRefused``."""
 
     def settle(self, operation_id: str, serial: str, resolved: bool) -> None:
-        """Close an operation: nothing is released for its approval any more."""
+        """An SO PIN of the operation is known to fit. ``resolved``: its end is proven, and nothing
+        is released for its approval any more. Raises ``ReleaseRefused``."""
+
+    def withdraw(self, operation_id: str, serial: str) -> None:
+        """Nobody got an order of the operation, and nobody will: the token kept its SO PIN.
+
+        Raises ``ReleaseRefused``.
+        """
 
     def hmac(self, message: bytes) -> bytes:
         """HMAC-SHA-256 with the key in the HSM: 32 bytes."""

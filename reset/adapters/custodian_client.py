@@ -58,6 +58,10 @@ class CustodianClient:
         """Tell what is known of an operation."""
         self._call("settle", operation_id=operation_id, serial=serial, resolved=resolved)
 
+    def withdraw(self, operation_id: str, serial: str) -> None:
+        """Tell that no order of an operation left."""
+        self._call("withdraw", operation_id=operation_id, serial=serial)
+
     def hmac(self, message: bytes) -> bytes:
         """HMAC-SHA-256 with the key in the HSM."""
         return cast(bytes, self._call("hmac", message=message))

@@ -179,6 +179,7 @@ OPERATIONS: Mapping[str, Form] = {
         _bytes,
     ),
     "settle": Form({"operation_id": _text, "serial": _text, "resolved": _flag}, _nothing),
+    "withdraw": Form({"operation_id": _text, "serial": _text}, _nothing),
     "hmac": Form({"message": _bytes}, _bytes),
     "check": Form(_VERSIONED, _bytes),
     "rewrap": Form(_VERSIONED, _bytes),

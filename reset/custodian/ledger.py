@@ -26,8 +26,14 @@ from pathlib import Path
 
 from reset.errors import SettingsRefused, Unavailable
 
-SCHEMA = 2
-_TABLES = """
+SCHEMA = 3
+# operations that are closed and set nothing on their token
+_WITHDRAWN = """
+CREATE TABLE withdrawn (operation_id TEXT PRIMARY KEY REFERENCES approvals (operation_id));
+CREATE TRIGGER withdrawal_is_kept BEFORE DELETE ON withdrawn
+    BEGIN SELECT RAISE(ABORT, 'append only'); END;
+"""
+_TABLES = f"""
 CREATE TABLE schema (version INTEGER NOT NULL);
 CREATE TABLE import_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL);
 CREATE TABLE sealed (
@@ -66,13 +72,14 @@ CREATE TRIGGER approval_is_kept BEFORE DELETE ON approvals
     BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER approval_stays_closed BEFORE UPDATE ON approvals WHEN OLD.closed AND NOT NEW.closed
     BEGIN SELECT RAISE(ABORT, 'closed'); END;
-"""
-# schema 1 knew one form of SO PIN, that of the family etoken
+{_WITHDRAWN}"""
 _UPGRADES = {
-    1: (
-        "ALTER TABLE holders ADD COLUMN family TEXT NOT NULL DEFAULT 'etoken'",
-        "ALTER TABLE tries ADD COLUMN worked INTEGER NOT NULL DEFAULT 0 CHECK (worked IN (0, 1))",
-    )
+    # schema 1 knew one form of SO PIN, that of the family etoken
+    1: """
+ALTER TABLE holders ADD COLUMN family TEXT NOT NULL DEFAULT 'etoken';
+ALTER TABLE tries ADD COLUMN worked INTEGER NOT NULL DEFAULT 0 CHECK (worked IN (0, 1));
+""",
+    2: _WITHDRAWN,
 }
 
 
@@ -138,7 +145,7 @@ class Ledger:
             found = []
         version = found[0][0] if len(found) == 1 else None
         while version in _UPGRADES:
-            for statement in _UPGRADES[version]:
+            for statement in _statements(_UPGRADES[version]):
                 self._db.execute(statement)
             version += 1
             self._db.execute("UPDATE schema SET version = ?", (version,))
@@ -246,14 +253,19 @@ class Ledger:
         return self._use("a.operation_id = ?", operation_id)
 
     def standing(self, serial: str) -> tuple[int, bool]:
-        """The version that the last closed operation of a token put in force (0 without one), and
+        """The version that the last proven operation of a token put in force (0 without one), and
         whether an operation of it is open."""
         row = self._db.execute(
-            "SELECT coalesce(max(CASE WHEN closed THEN pending_version END), 0),"
+            "SELECT coalesce(max(CASE WHEN closed AND operation_id NOT IN"
+            " (SELECT operation_id FROM withdrawn) THEN pending_version END), 0),"
             " coalesce(max(NOT closed), 0) FROM approvals WHERE serial = ?",
             (serial,),
         ).fetchone()
         return int(row[0]), bool(row[1])
+
+    def is_released(self, serial: str) -> bool:
+        """Whether an order for this token was ever made."""
+        return self._number("SELECT count(*) FROM approvals WHERE serial = ?", serial) > 0
 
     def record_use(self, use: Use) -> None:
         """Write down an order: the first of an approval, or one with a higher epoch."""
@@ -275,6 +287,11 @@ class Ledger:
     def close_operation(self, operation_id: str) -> None:
         """Nothing is released for it any more."""
         self._db.execute("UPDATE approvals SET closed = 1 WHERE operation_id = ?", (operation_id,))
+
+    def withdraw_operation(self, operation_id: str) -> None:
+        """Nothing is released for it any more, and it put nothing in force."""
+        self._db.execute("INSERT INTO withdrawn VALUES (?)", (operation_id,))
+        self.close_operation(operation_id)
 
     def add_release(self, at: int) -> None:
         """Count one release."""

@@ -57,6 +57,7 @@ def handlers(custodian: Custodian) -> Mapping[str, Handler]:
         "correct": custodian.correct,
         "release": lambda **arguments: custodian.release(ReleaseOrder(**arguments)),
         "settle": custodian.settle,
+        "withdraw": custodian.withdraw,
         "hmac": custodian.hmac,
         "check": custodian.check,
         "rewrap": custodian.rewrap,

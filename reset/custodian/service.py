@@ -24,7 +24,7 @@ It trusts nobody's word (design section 5): the web process that asks may be tak
 
 Rules of the other calls: ``serial``, ``version``, ``envelope``, ``so-pin``, ``stored-differently``,
 ``holder``, ``family``, ``corrected`` (store); ``released``, ``corrections`` (correct);
-``unknown-operation``, ``token`` (settle); ``hmac-size``, ``hmac-domain`` (hmac);
+``unknown-operation``, ``token`` (settle, withdraw); ``hmac-size``, ``hmac-domain`` (hmac);
 ``checkpoint-form``, ``checkpoint-time``, ``checkpoint-size``, ``checkpoint-fork`` (RFC 6962
 consistency with the last one; sign_checkpoint).
 
@@ -55,7 +55,7 @@ from reset.core.policy import Policy
 from reset.custodian import orders
 from reset.custodian.imports import ImportKey
 from reset.custodian.keys import Keys, hsm_failing_closed, so_pin_context
-from reset.custodian.ledger import Bound, Ledger
+from reset.custodian.ledger import Bound, Ledger, Use
 from reset.custodian.orders import refuse
 from reset.errors import CheckpointRefused, EscrowDamaged
 from reset.ports import Clock, Escrowed, Random, ReleaseOrder, SignatureVerifier
@@ -167,7 +167,7 @@ class CustodianService:
             refuse("holder")
         so_pin = self._imports.opened(serial, FAMILIES[bound.family], envelope)
         with self._ledger.write():
-            if any(self._ledger.standing(serial)):
+            if self._ledger.is_released(serial):
                 refuse("released")
             if not self._ledger.count_guess(serial, IMPORT_GUESSES):
                 refuse("corrections")
@@ -231,16 +231,21 @@ class CustodianService:
         releases of this operation stay capped. May be repeated. Raises ``ReleaseRefused``.
         """
         with committing("custodian.settle", self._ledger.write()):
-            use = self._ledger.use_of_operation(operation_id)
-            if use is None:
-                refuse("unknown-operation")
-            if use.serial != serial:
-                refuse("token")
             # a late repeat for a closed operation must not credit the token's next one
-            if not use.closed:
+            if not self._use(operation_id, serial).closed:
                 self._ledger.zero_tries(serial)
             if resolved:
                 self._ledger.close_operation(operation_id)
+
+    def withdraw(self, operation_id: str, serial: str) -> None:
+        """Close an operation of which no order left the service: a crash lost the one made here.
+
+        The token kept its SO PIN, and no login is known: no version is proven, no try credited. May
+        be repeated; an operation that is closed stays what it is. Raises ``ReleaseRefused``.
+        """
+        with committing("custodian.settle", self._ledger.write()):
+            if not self._use(operation_id, serial).closed:
+                self._ledger.withdraw_operation(operation_id)
 
     # --- HMAC, checkpoints, health ------------------------------------------------------
     def hmac(self, message: bytes) -> bytes:
@@ -354,6 +359,14 @@ class CustodianService:
             return hpke.seal_order(Order(so_pins, following), order.helper_key, context)
         except ValueError:  # another length, or a point of small order
             refuse("helper-key")
+
+    def _use(self, operation_id: str, serial: str) -> Use:
+        use = self._ledger.use_of_operation(operation_id)
+        if use is None:
+            refuse("unknown-operation")
+        if use.serial != serial:
+            refuse("token")
+        return use
 
     def _so_budget(self, serial: str) -> int:
         bound = self._ledger.bound(serial)

@@ -311,6 +311,7 @@ class Custody:
             uow.jobs.finish(job.id, outcome)
 
     def _settle(self, operation: Operation, job: Job, token: Token, told: wire.Report) -> None:
+        parts = self._parts
         event = custody.OUTCOMES.get(told.outcome, "open")
         if event == "proven" and not self._proven(job, token, told):
             event = "open"
@@ -327,13 +328,14 @@ class Custody:
         elif event == "refused":
             self._give_up(operation, "refused", told.outcome, told.steps)
         elif after != operation:  # told again, it is no news
-            with committing("service.unknown", self._parts.store.write()) as uow:
+            with committing("service.unknown", parts.store.write()) as uow:
                 uow.operations.save(after, expected=operation.state, epoch=operation.epoch)
                 uow.jobs.finish(job.id, told.outcome)
                 facts = {"operation": after.id, "outcome": told.outcome, "steps": list(told.steps)}
                 uow.audit.append("custody-unknown", job.uid, facts)
             if worked:
-                self._tell_custodian(operation, resolved=False)
+                with suppress(Unavailable, ReleaseRefused), calling("service.ask-settle"):
+                    parts.custodian.settle(operation.id, operation.token_serial, False)
 
     def _proven(self, job: Job, token: Token, told: wire.Report) -> bool:
         """Rule 6. A proof that does not verify leaves the outcome open, and is recorded."""
@@ -365,7 +367,7 @@ class Custody:
             uow.audit.append("custody-done", job.uid, facts)
             uow.audit.append("reset-done", job.uid, {"request": request.id, "token": token.serial})
             self._tell_people(uow, request, approval.approver_uid, token)
-        self._tell_custodian(after, resolved=True)
+        self._tell_custodian(after)
 
     def _tell_people(
         self, uow: UnitOfWork, request: Request, approver_uid: str, token: Token
@@ -380,16 +382,27 @@ class Custody:
             token=token.serial, at=at, holder=holder.name if holder else request.uid,
         )  # fmt: skip
 
-    def _tell_custodian(self, operation: Operation, *, resolved: bool) -> None:
+    def _tell_custodian(self, operation: Operation) -> None:
         """The end is committed here first; when the custodian is away, ``Upkeep`` tells it."""
-        try:
-            with calling("service.ask-settle"):
-                self._parts.custodian.settle(operation.id, operation.token_serial, resolved)
-        except (Unavailable, ReleaseRefused):
-            return
-        if resolved:
+        with calling("service.ask-settle"):
+            told = self.told_end(operation)
+        if told:
             with committing("service.settled", self._parts.store.write()) as uow:
                 uow.operations.settle(operation.id)
+
+    def told_end(self, operation: Operation) -> bool:
+        """Tell the custodian how an operation ended; False when it is away."""
+        custodian, serial = self._parts.custodian, operation.token_serial
+        try:
+            if operation.state == "withdrawn":
+                custodian.withdraw(operation.id, serial)
+            else:
+                custodian.settle(operation.id, serial, True)
+        except Unavailable:
+            return False
+        except ReleaseRefused:
+            pass  # it never booked the operation
+        return True
 
     # --- ends other than done --------------------------------------------------------
     def lease_over(self, operation: Operation) -> Operation:
@@ -438,7 +451,7 @@ class Custody:
                 move(self._parts, uow, replace(request, ended_because="withdrawn"), "withdraw")
                 post(self._parts, uow, request.uid, "withdrawn", token=request.token_serial)
         # a crash may have left an order in the ledger that nobody ever got
-        self._tell_custodian(moved, resolved=True)
+        self._tell_custodian(moved)
 
     def _refer(self, request_id: str, because: str) -> None:
         with self._parts.store.write() as uow:

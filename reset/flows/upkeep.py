@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from reset.errors import ReleaseRefused, StateConflict, Unavailable
+from reset.errors import StateConflict, Unavailable
 from reset.flows import codes
 from reset.flows.custody import Custody
 from reset.flows.mails import post, write
@@ -110,12 +110,8 @@ class Upkeep:
                 continue
             done += 1
         for operation in unsettled:
-            try:
-                parts.custodian.settle(operation.id, operation.token_serial, True)
-            except Unavailable:
+            if not self._custody.told_end(operation):
                 continue
-            except ReleaseRefused:
-                pass  # the custodian never booked it, or has closed it
             with parts.store.write() as uow:
                 uow.operations.settle(operation.id)
             done += 1

@@ -164,6 +164,8 @@ def test_an_old_ledger_goes_on_as_it_was(old: Path, institution: Institution) ->
     opened = case.opened(custodian.release(first), first)
     assert (opened.candidates, len(opened.next_so_pin)) == (("Old-SO-PIN",), 20)
     assert rule_of(lambda: custodian.release(second)) == "so-tries"  # 5 + 1 of 7
+    custodian.withdraw(case.operation, "T1")
+    assert custodian.escrowed("T1").proven == 0
     ledger.close()
     Ledger(old / "ledger.db").close()  # once is enough
 

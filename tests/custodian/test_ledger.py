@@ -181,7 +181,7 @@ def test_a_file_that_others_reach_is_refused(home: Path, which: str) -> None:
         Ledger(path)
 
 
-@pytest.mark.parametrize("sql", ["UPDATE schema SET version = 3", "DROP TABLE schema"])
+@pytest.mark.parametrize("sql", ["UPDATE schema SET version = 4", "DROP TABLE schema"])
 def test_an_unknown_schema_is_refused(home: Path, sql: str) -> None:
     Ledger(home / "ledger.db").close()
     with closing(sqlite3.connect(home / "ledger.db")) as db:

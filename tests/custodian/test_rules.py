@@ -293,6 +293,31 @@ def test_settle(case: Case) -> None:
     assert rule_of(lambda: case.custodian.settle(case.operation, "other", True)) == "token"
 
 
+def test_a_withdrawn_operation_is_closed_and_proves_nothing(case: Case) -> None:
+    """No order left, and no login is known: the tries stay debited, the old SO PIN in force."""
+    custodian = case.custodian
+    assert rule_of(lambda: custodian.withdraw("none", case.serial)) == "unknown-operation"
+    for epoch in (1, 2, 3):
+        custodian.release(case.order(epoch))
+    assert rule_of(lambda: custodian.withdraw(case.operation, "other")) == "token"
+    for _ in range(2):
+        custodian.withdraw(case.operation, case.serial)
+    assert refused(case, case.order(4)) == "closed"
+    held = custodian.escrowed(case.serial)
+    assert (held.proven, held.unsettled) == (0, False)
+    assert rule_of(lambda: case.corrected("Another-SO-PIN")) == "released"
+    later = Case(custodian, case.institution, case.clock, serial=case.serial)
+    custodian.release(later.order())  # 5 + 1 of 7
+    assert refused(later, later.order(2)) == "so-tries"
+
+
+def test_a_proven_end_is_not_withdrawn(case: Case) -> None:
+    case.custodian.release(case.order())
+    case.custodian.settle(case.operation, case.serial, True)
+    case.custodian.withdraw(case.operation, case.serial)
+    assert case.custodian.escrowed(case.serial).proven == 2
+
+
 def test_a_late_settle_credits_no_other_operation(case: Case, tmp_path: Path) -> None:
     custodian, ledger = service(
         tmp_path / "other", case.institution, case.clock, Policy(so_tries=3)

@@ -27,6 +27,8 @@ from reset.errors import (
     Unavailable,
     WrongToken,
 )
+from reset.flows.escrow import EscrowKeeping
+from reset.ports import ReleaseOrder
 from tests.flows.model_token import Helper, ModelToken, follow
 from tests.flows.world import (
     HOLDER,
@@ -407,6 +409,42 @@ def test_a_refusal_before_any_order_frees_the_token(
     world.clock.move(timedelta(hours=1))  # for the codes of another request
     again = world.ready()
     assert Helper(world, ModelToken.of(world), world.code(again)).run().state == "done"
+
+
+class AnswerLost(Refusing):
+    """A custodian that books an order, and whose answer never comes."""
+
+    def release(self, order: ReleaseOrder) -> bytes:
+        self.inner.release(order)  # type: ignore[attr-defined]
+        raise Unavailable(part=self.rule)
+
+
+def test_a_withdrawn_operation_puts_no_so_pin_in_force(
+    world: World, request_: Request, token: ModelToken, helper: Helper
+) -> None:
+    """The custodian has booked an order that nobody ever got: the token kept its SO PIN."""
+    custodian = world.parts.custodian
+    real = custodian.inner
+    custodian.inner = AnswerLost(real, "custodian")
+    with pytest.raises(Unavailable):
+        helper.release()
+    world.clock.move(world.policy.lease + timedelta(minutes=1))
+    custodian.inner = Refusing(real, "signature")
+    world.pair.again(HOLDER, request_.id, "reset")
+    with pytest.raises(ReleaseRefused):
+        Helper(world, token, world.code(request_)).release()
+    assert operation(world, request_).state == "withdrawn"
+    custodian.inner = real
+    held = real.escrowed(token.serial)
+    assert (held.proven, held.unsettled) == (0, False)
+    keeping = EscrowKeeping(world.parts)
+    keeping.check()
+    keeping.restore()
+    world.clock.move(timedelta(hours=1))  # for the codes of another request
+    again = Helper(world, token, world.code(world.ready()))
+    assert again.order().candidates == (so_pin_of(token.serial),)
+    assert again.run().state == "done"
+    assert token.worst == 0
 
 
 def test_a_refusal_after_an_order_leads_to_the_office(

@@ -174,6 +174,9 @@ class Vault:
     def settle(self, operation_id: str, serial: str, resolved: bool) -> None:
         self._answer()
 
+    def withdraw(self, operation_id: str, serial: str) -> None:
+        self._answer()
+
     def hmac(self, message: bytes) -> bytes:
         self._answer()
         return hmac.digest(b"key", message, "sha256")
