@@ -81,13 +81,11 @@ def run(job: Job) -> None:
         new_pin = job.dialogue.new_pin(job.claimed.pin_rules)
         job.dialogue.stage("change")
         nonce = secrets.token_hex(16)
-        asked_at = job.clock()
-        released = _release(job, token, nonce)
+        released, in_time = _release(job, token, nonce)
     except KeyboardInterrupt:
         raise Refused(
             say("Stopped. Nothing was changed; get a new code to start again."), "again"
         ) from None
-    in_time = job.clock() - asked_at < released.expires
     if in_time:
         message, trouble = _at_the_token(job, token, released, nonce, new_pin)
     else:
@@ -106,13 +104,17 @@ def _find(job: Job) -> TokenStatus:
     return token
 
 
-def _release(job: Job, token: TokenStatus, nonce: str) -> wire.Released:
+def _release(job: Job, token: TokenStatus, nonce: str) -> tuple[wire.Released, bool]:
+    """The order, and whether it came in time to be used."""
     user_pin, so_pin = (cast(wire.PinState, state) for state in (token.user_pin, token.so_pin))
     seen = wire.TokenSeen(token.serial, token.label, user_pin, so_pin)
     for _ in range(LEASE_WAITS):
+        # from here the order may be as old as it is: before, there was none
+        asked_at = job.clock()
         try:
             with calling("helper.release"):
-                return job.client.release(job.claimed, wire.Release(nonce, seen))
+                released = job.client.release(job.claimed, wire.Release(nonce, seen))
+            return released, job.clock() - asked_at < released.expires
         except ServiceRefused as error:
             if error.code != "lease-running":
                 raise

@@ -133,6 +133,15 @@ class TestReset:
         assert len(office.nonces) == 2
         assert len(set(office.nonces)) == 1
 
+    def test_the_time_of_an_order_begins_when_it_is_asked_for(
+        self, blocked: Holder, tmp_path: Path
+    ) -> None:
+        """Who waited for a whole lease of an earlier run still has one of his own."""
+        running = problem(409, "lease-running", "Still running.", retry_after=3)
+        office = Office(blocked.made.serial, refusals=[running], expires=3)
+        ran = job(blocked, office, tmp_path, NEW_PIN, NEW_PIN)
+        assert (ran.code, [told.outcome for told in office.reports]) == (0, ["done"])
+
     def test_a_refused_release_changes_nothing(self, holder: Holder, tmp_path: Path) -> None:
         refusal = problem(403, "approval-missing", "Your supervisor has not signed yet.")
         office = Office(holder.made.serial, refusals=[refusal])
