@@ -2,8 +2,8 @@
 
 Rules:
 
-1. Everything that can be refused is refused before ``release``: wrong token, unsupported style,
-   a PIN that breaks the rules. Until then an interruption leaves nothing behind.
+1. Everything that can be refused is refused before ``release``: wrong token, one of a family that
+   cannot be reset, a PIN that breaks the rules. Until then an interruption leaves nothing behind.
 2. The new PIN goes from the person to the token, and into no message.
 3. While calls change the token, signals are ignored: half a reset is worse than a late end.
 4. What happened is reported until the service has answered; the service would find out by itself,
@@ -19,9 +19,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from pkcs11_driver import envelope, isolated, operations, styles, wire
+from pkcs11_driver import envelope, isolated, operations, wire
 from pkcs11_driver.crashpoints import calling, crashpoint
-from pkcs11_driver.errors import DriverError
+from pkcs11_driver.errors import DriverError, StyleUnsupported
+from pkcs11_driver.families import family_of
 from pkcs11_driver.helper import modules
 from pkcs11_driver.helper.client import ServiceError, ServiceRefused
 from pkcs11_driver.helper.dialogue import Next, Refused, one_line
@@ -99,7 +100,9 @@ def _find(job: Job) -> TokenStatus:
     job.dialogue.stage("token")
     job.dialogue.tell(say("Token to be reset: {serial}", serial=serial))
     token = modules.expected(job.modules, serial, job.dialogue)
-    styles.adapter(isolated.detect_style(token.module, serial))
+    family = family_of(token.manufacturer, token.model)
+    if family is not None and not family.rotates:
+        raise StyleUnsupported(family.style)
     job.dialogue.found(one_line(token.label), modules.owner(token), serial)
     return token
 

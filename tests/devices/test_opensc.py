@@ -88,6 +88,18 @@ def test_opensc_in_its_default_is_refused_before_anything_changed(tmp_path: Path
         assert (device.card.holds(), device.card.tries()) == (device.pins[:2], (3, 3))
 
 
+@pytest.mark.device_opensc
+def test_the_helper_asks_for_no_order_for_a_card_that_cannot_be_reset(tmp_path: Path) -> None:
+    """Its PUK cannot be changed: that is known before an approval is spent and a PIN typed."""
+    with opensc(tmp_path) as device:
+        assert device.card is not None
+        office = Office(device.made.serial, style=device.style)
+        ran = job(Holder(device.made, device.certificate), office, tmp_path)
+        assert "cannot be reset this way (puk_set_pin). Nothing was changed" in ran.reason
+        assert (office.nonces, office.reports) == ([], [])
+        assert (device.card.holds(), device.card.tries()) == (device.pins[:2], (3, 3))
+
+
 def by_context(kind: str) -> object:
     made: dict[str, Make] = {
         "opensc": lambda directory: opensc(directory, CONTEXT),
