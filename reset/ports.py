@@ -464,6 +464,9 @@ class Operations(Protocol):
         """Whether a reset that is ``done`` put this version in force."""
 
     def lease_over(self, at: datetime) -> list[Operation]: ...
+    def abandoned(self, at: datetime) -> list[Operation]:
+        """Those that wait for an order, and spent their approval at or before ``at``."""
+
     def unsettled(self) -> list[Operation]:
         """Ended operations that the custodian has not been told of."""
 

@@ -10,7 +10,8 @@ Rules (R1-R9 of the rotation protocol, S1.28, S1.29):
    secret is known to have worked (``fits``), for then one of the two is right.
 5. Any outcome but a proven end is ``unknown``, never failed; only an order resolves it.
 6. A report counts only under the epoch and nonce in force.
-7. ``office`` when the budget is spent or the token refused every candidate: people go on.
+7. ``office`` when the budget is spent, the token refused every candidate, or nobody asked for an
+   order while one could be resumed: people go on.
 8. ``withdrawn`` when the custodian refuses for good and no order was ever made: no SO PIN left,
    the token is free, and a new request needs a new approval.
 """
@@ -44,6 +45,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("office", "refused"): "office",
 }
 SETTLED: frozenset[State] = frozenset({"done", "withdrawn"})
+# those that wait for an order
+RESUMABLE: frozenset[State] = frozenset(s for s, event in TRANSITIONS if event == "send")
 UNRESOLVED: frozenset[State] = frozenset({"intent", "sent", "unknown", "office"})
 
 # what a helper's outcome means for the operation; "done" counts only with a verified proof

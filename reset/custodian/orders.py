@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from reset.core import approvals
 from reset.core.approvals import Statement
+from reset.core.policy import RESUME_AGE
 from reset.core.tokens import tidy_serial
 from reset.custodian.ledger import Use
 from reset.errors import (
@@ -19,7 +20,6 @@ from reset.errors import (
 )
 from reset.ports import ReleaseOrder, SignatureVerifier
 
-RECOVERY = timedelta(days=30)
 NAME = 128  # characters of an identifier
 
 
@@ -123,7 +123,7 @@ def is_repeat(order: ReleaseOrder, versions: tuple[int, int], use: Use, at: int)
         refuse("closed")
     if (use.active_version, use.pending_version) != versions:
         refuse("versions")
-    if at - use.first_at >= RECOVERY.total_seconds():
+    if at - use.first_at >= RESUME_AGE.total_seconds():
         refuse("recovery-over")
     if order.epoch > use.epoch:
         return False

@@ -18,7 +18,7 @@ It trusts nobody's word (design section 5): the web process that asks may be tak
 - ``closed``: a settled operation gets nothing more.
 - ``versions``: an operation never changes its active and pending versions (R2).
 - ``epoch``: epochs grow; the very same order may be repeated and counts once.
-- ``recovery-over``: an operation ends ``orders.RECOVERY`` after its first release.
+- ``recovery-over``: an operation ends ``policy.RESUME_AGE`` after its first release.
 - ``releases-per-approval``, ``releases-per-hour``, ``so-tries``: caps; tries debited first (R3),
   as many as the family that the token was first stored with can bear.
 

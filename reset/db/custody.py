@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import select, text, update
 
-from reset.core.custody import SETTLED, UNRESOLVED, Operation, State
+from reset.core.custody import RESUMABLE, SETTLED, UNRESOLVED, Operation, State
 from reset.core.tokens import Job
 from reset.db.rows import Repository, columns
-from reset.db.tables import UNRESOLVED_OPERATION, escrow, jobs, operations
+from reset.db.tables import UNRESOLVED_OPERATION, approvals, escrow, jobs, operations
 from reset.errors import OperationUnresolved, StateConflict
 
 # no pairing code lives longer (core.policy), so that a selector names one job while it matters
@@ -136,6 +136,16 @@ class SqlOperations(Repository):
             _operation,
             columns(operations, Operation)
             .where(operations.c.state == "sent", operations.c.lease_until <= at)
+            .order_by(operations.c.number),
+        )
+
+    def abandoned(self, at: datetime) -> list[Operation]:
+        """Those that wait for an order, and spent their approval at or before ``at``."""
+        return self._all(
+            _operation,
+            columns(operations, Operation)
+            .join(approvals, approvals.c.id == operations.c.approval_id)
+            .where(operations.c.state.in_(RESUMABLE), approvals.c.used_at <= at)
             .order_by(operations.c.number),
         )
 

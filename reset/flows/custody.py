@@ -418,6 +418,10 @@ class Custody:
             uow.audit.append("custody-unknown", "service", facts)
         return moved
 
+    def give_up_abandoned(self, operation: Operation) -> None:
+        """Nobody asked for an order while one could be resumed. Raises ``StateConflict``."""
+        self._give_up(operation, "budget-over", "recovery-over")
+
     def _give_up(
         self, operation: Operation, event: custody.Event, because: str, steps: tuple[str, ...] = ()
     ) -> None:

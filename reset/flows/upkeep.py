@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from reset.core.policy import RESUME_AGE
 from reset.errors import StateConflict, Unavailable
 from reset.flows import codes
 from reset.flows.custody import Custody
@@ -98,17 +99,24 @@ class Upkeep:
         return done
 
     def settle(self) -> int:
-        """Leases that are over become unknown; ends that the custodian missed are told to it."""
+        """Leases that are over become unknown; an operation that no order can resume any more goes
+        to the office; ends that the custodian missed are told to it."""
         parts, done = self._parts, 0
+        now = parts.clock.now()
         with parts.store.read() as uow:
-            late = uow.operations.lease_over(parts.clock.now())
+            late = uow.operations.lease_over(now)
+            abandoned = uow.operations.abandoned(now - RESUME_AGE)
             unsettled = uow.operations.unsettled()
-        for operation in late:
-            try:
-                self._custody.lease_over(operation)
-            except StateConflict:
-                continue
-            done += 1
+        for move_on, operations in (
+            (self._custody.lease_over, late),
+            (self._custody.give_up_abandoned, abandoned),
+        ):
+            for operation in operations:
+                try:
+                    move_on(operation)
+                except StateConflict:
+                    continue  # a helper was faster
+                done += 1
         for operation in unsettled:
             if not self._custody.told_end(operation):
                 continue

@@ -109,6 +109,20 @@ def test_ended_operation_is_unsettled_until_the_custodian_knows(
         assert uow.operations.get("o1") == replace(done, settled=True)
 
 
+@pytest.mark.parametrize("state", sorted({*custody.UNRESOLVED, *custody.SETTLED}))
+def test_abandoned_is_what_waits_for_an_order_since_long(
+    store: SqlStore, state: custody.State
+) -> None:
+    with store.write() as uow:
+        lay_ground(uow)
+        uow.operations.add(replace(SENT, state=state, epoch=int(state != "intent")))
+        assert uow.operations.abandoned(NOW + HOUR) == [], "the approval is not spent"
+        assert uow.approvals.use("a1", NOW + MINUTE)
+        assert uow.operations.abandoned(NOW) == []
+        found = [operation.id for operation in uow.operations.abandoned(NOW + MINUTE)]
+        assert found == (["o1"] if state in ("intent", "unknown") else [])
+
+
 def test_job_is_claimed_once(store: SqlStore) -> None:
     claimed = replace(JOB, claimed_at=NOW, secret_hash="ab", public_key=b"key")
     with store.write() as uow:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from reset.core.policy import RESUME_AGE
 from reset.errors import Unavailable
 from tests.flows.model_token import Helper, ModelToken, follow
 from tests.flows.world import (
@@ -160,6 +161,37 @@ def test_a_lease_that_is_over_is_noticed(world: World) -> None:
     assert found
     assert found.state == "unknown"
     assert world.named("custody-unknown")[-1]["facts"]["outcome"] == "lease-over"
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_operation_that_nobody_resumes_goes_to_the_office(world: World, sent: bool) -> None:
+    """Every operation ends in bounded time: when no order can resume it, people go on."""
+    request, token = world.ready(), ModelToken.of(world)
+    helper = Helper(world, token, world.code(request))
+    helper.claim()
+    if sent:
+        helper.release()
+    else:
+        world.faults.reset(4)  # asked, the pending SO PIN stored, the intent committed
+        with pytest.raises(Died):
+            helper.release()
+        world.faults.reset()
+    with world.database.read() as uow:
+        found = uow.operations.of_request(request.id)
+    assert found
+    assert found.state == ("sent" if sent else "intent")
+    world.clock.move(RESUME_AGE - HOUR)
+    world.upkeep.settle()
+    assert world.request(request).state == "executing"
+    world.clock.move(HOUR)
+    assert world.upkeep.settle() == 1
+    assert world.upkeep.settle() == 0
+    assert world.request(request).state == "office"
+    assert world.request(request).ended_because == "recovery-over"
+    assert world.named("custody-office")[-1]["facts"]["because"] == "recovery-over"
+    if sent:
+        helper.work()
+        assert helper.report().state == "done", "a late report that proves the reset still counts"
 
 
 def test_expiry_and_an_order_at_the_same_time(world: World) -> None:
