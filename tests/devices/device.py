@@ -23,9 +23,10 @@ NEW_PIN, NEXT_SO_PIN, WRONG_PIN = "New-PI-2", "Nxt-PI-2", "Bad-PI-0"
 class Device:
     """One token, its PINs (user, SO, new, next SO, wrong), and what its module is known to do.
 
-    ``user_tries``: wrong PINs until the user PIN is locked, 0 where none locks it alone;
-    ``so_tries`` likewise; ``rotates``: the SO secret can be changed. ``card`` and ``reader``: what
-    the token is, where it is a card in software.
+    ``user_tries``: wrong PINs until the user PIN is locked, 0 where that is not to be tried;
+    ``so_tries`` likewise; ``rotates``: the SO secret can be changed; ``one_lockout``: wrong PINs of
+    one lock the other as well. ``card`` and ``reader``: what the token is, where it is a card in
+    software.
     """
 
     made: MadeToken
@@ -34,6 +35,7 @@ class Device:
     so_tries: int
     certificate: bytes
     rotates: bool = True
+    one_lockout: bool = False
     pins: tuple[str, str, str, str, str] = field(
         default=(USER_PIN, SO_PIN, NEW_PIN, NEXT_SO_PIN, WRONG_PIN), repr=False
     )

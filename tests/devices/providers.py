@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pkcs11_driver import isolated
+from pkcs11_driver import isolated, operations
 from tests.devices.cards import OPENSC, VPCD, YKCS11, openpgp2, openpgp3, opensc, ykcs11
 from tests.devices.device import SO_PIN, USER_PIN, Device, Provider
 from tests.devices.machine import alone, environment, free_ports, listens, needed, running, tool
@@ -102,7 +102,8 @@ def tpm2(directory: Path) -> Iterator[Device]:
         made = MadeToken(directory, TPM2, "Holder", "0000000000000000", SO_PIN, USER_PIN)
         steps = tokens.act(made, ("login", "so", SO_PIN), ("init_pin", USER_PIN))
         assert steps == ["CKR_OK"] * 2, steps
-        yield Device(made, "so_init_pin", 0, 0, equipped_by_tool(made, "EC:prime256v1"))
+        certificate = equipped_by_tool(made, "EC:prime256v1")
+        yield Device(made, "so_init_pin", 3, 3, certificate, one_lockout=True)
 
 
 @contextlib.contextmanager
@@ -123,7 +124,7 @@ def real(_: Path) -> Iterator[Device]:
     try:
         yield Device(made, told["style"], told["user_tries"], 0, certificate, pins=pins)
     finally:
-        isolated.reset_user_pin(
+        receipt = isolated.reset_user_pin(
             module,
             serial,
             style=told["style"],
@@ -132,6 +133,7 @@ def real(_: Path) -> Iterator[Device]:
             new_user_pin=user_pin,
             challenge=b"restored",
         )
+        assert operations.outcome(receipt) == "done", f"the token kept other PINs: {receipt.steps}"
 
 
 def unnamed() -> str:
