@@ -128,10 +128,7 @@ class Custody:
         """Rule 1 and 2: store the pending SO PIN, then commit the intent."""
         parts, now = self._parts, self._parts.clock.now()
         pending = token.so_version + 1
-        with calling("service.ask-store"):
-            sealed = parts.custodian.store(
-                token.serial, pending, None, token.holder_uid, token.family
-            )
+        sealed = self._stored(job, token, pending)
         with committing("service.intent", parts.store.write()) as uow:
             check_gate(self._parts, uow, job)
             request = uow.requests.get(job.about)
@@ -163,6 +160,18 @@ class Custody:
             facts = {"operation": operation.id, "request": request.id, "token": token.serial}
             uow.audit.append("custody-intent", job.uid, facts)
         return operation
+
+    def _stored(self, job: Job, token: Token, pending: int) -> bytes:
+        """The pending SO PIN, sealed. A refusal is recorded: the approval is not spent yet."""
+        parts = self._parts
+        try:
+            with calling("service.ask-store"):
+                return parts.custodian.store(
+                    token.serial, pending, None, token.holder_uid, token.family
+                )
+        except ReleaseRefused as refused:
+            self._record_refusal(job, {"request": job.about}, refused.data)
+            raise
 
     def _end_unapproved(self, job: Job) -> None:
         """Who approved no longer may: the request ends, and a new one asks whoever may now."""
@@ -255,16 +264,22 @@ class Custody:
         return made
 
     def _note_refusal(self, operation: Operation, job: Job, why: Mapping[str, object]) -> None:
-        rule, cause = str(why.get("rule")), str(why.get("why", ""))
-        facts = {"operation": operation.id, "rule": rule, "why": cause}
-        with committing("service.refusal", self._parts.store.write()) as uow:
-            uow.audit.append("release-refused", job.uid, facts)
+        rule, cause = self._record_refusal(job, {"operation": operation.id}, why)
         if {rule, cause} & _PASSING:
             return
         if operation.orders:
             self._give_up(operation, "refused", f"custodian: {rule}")
         else:
             self._withdraw(operation, f"custodian: {rule}")
+
+    def _record_refusal(
+        self, job: Job, about: Mapping[str, str], why: Mapping[str, object]
+    ) -> tuple[str, str]:
+        """Write down a refusal of the custodian; its rule and its cause."""
+        rule, cause = str(why.get("rule")), str(why.get("why", ""))
+        with committing("service.refusal", self._parts.store.write()) as uow:
+            uow.audit.append("release-refused", job.uid, {**about, "rule": rule, "why": cause})
+        return rule, cause
 
     # --- report ----------------------------------------------------------------------
     def report(self, job_id: str, secret: str, told: wire.Report) -> wire.JobState:

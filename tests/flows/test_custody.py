@@ -411,6 +411,29 @@ def test_a_refusal_before_any_order_frees_the_token(
     assert Helper(world, ModelToken.of(world), world.code(again)).run().state == "done"
 
 
+class NotStoring(Refusing):
+    """A custodian that refuses to store the next SO PIN, by one rule."""
+
+    def store(self, *_: object) -> bytes:
+        raise ReleaseRefused(rule=self.rule)
+
+
+def test_a_refusal_to_store_is_recorded_and_spends_nothing(
+    world: World, request_: Request, helper: Helper
+) -> None:
+    """A ledger of before, for one: with `escrow restore` the same approval goes on."""
+    custodian = world.parts.custodian
+    real = custodian.inner
+    custodian.inner = NotStoring(real, "version")
+    with pytest.raises(ReleaseRefused):
+        helper.release()
+    told = world.named("release-refused")[-1]["facts"]
+    assert told == {"request": request_.id, "rule": "version", "why": ""}
+    assert world.request(request_).state == "ready"
+    custodian.inner = real
+    assert helper.run().state == "done"
+
+
 class AnswerLost(Refusing):
     """A custodian that books an order, and whose answer never comes."""
 
