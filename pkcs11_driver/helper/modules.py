@@ -48,7 +48,8 @@ def tokens(modules: Sequence[str]) -> list[TokenStatus]:
 def expected(modules: Sequence[str], serial: str, dialogue: Dialogue) -> TokenStatus:
     """The token that the job is about; the person may plug it in while being asked.
 
-    Two modules that both show it are fine: the first one serves.
+    Two modules that both show it are fine: the first one serves. Where their certificates say that
+    these are two tokens of different makers, neither is taken.
     Raises ``TokenNotFound`` when there is no token or another one, ``TokenAmbiguous``,
     ``ModuleNotLoadable``, ``Refused``.
     """
@@ -59,10 +60,15 @@ def expected(modules: Sequence[str], serial: str, dialogue: Dialogue) -> TokenSt
             break
         if not dialogue.plug_in(serial, [readable(describe(token)) for token in seen]):
             raise TokenNotFound(serial, [token.serial for token in seen])
-    first = [token for token in matching if token.module == matching[0].module]
-    if len(first) > 1:
-        raise TokenAmbiguous(serial, [token.slot for token in first])
-    return first[0]
+    first, *others = matching
+    if any(token.module == first.module or _is_another(first, token) for token in others):
+        raise TokenAmbiguous(serial, [token.slot for token in matching])
+    return first
+
+
+def _is_another(one: TokenStatus, other: TokenStatus) -> bool:
+    mine, theirs = ({der for _, der in token.certificates} for token in (one, other))
+    return bool(mine and theirs) and not mine & theirs
 
 
 def owner(token: TokenStatus) -> str:

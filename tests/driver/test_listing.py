@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pkcs11_driver import operations
+from pkcs11_driver.errors import TokenAmbiguous
+from pkcs11_driver.helper import modules
+from pkcs11_driver.helper.dialogue import Terminal
 from pkcs11_driver.operations import Receipt
 from tests.driver import children
-from tests.driver.conftest import OTHER_SO_PIN, USER_PIN, Holder, issue, order, verify
+from tests.driver.conftest import (
+    OTHER_SO_PIN,
+    SO_PIN,
+    USER_PIN,
+    Holder,
+    equip,
+    issue,
+    order,
+    verify,
+)
 from tests.driver.program import Office, helper, job
 from tests.institution import tokens
 from tests.institution.tokens import MadeToken, pkcs11_tool_login, tries_left
@@ -15,12 +29,12 @@ from tests.institution.tokens import MadeToken, pkcs11_tool_login, tries_left
 CHALLENGE = b"challenge of the service"
 
 
-def without_a_serial(made: MadeToken) -> None:
-    """Blank the serial in SoftHSM's file of the token."""
+def with_serial(made: MadeToken, serial: str) -> None:
+    """Another serial in SoftHSM's file of the token."""
     (stored,) = (made.directory / "store").glob("*/token.object")
     raw = stored.read_bytes()
     assert raw.count(made.serial.encode()) == 1
-    stored.write_bytes(raw.replace(made.serial.encode(), b" " * len(made.serial)))
+    stored.write_bytes(raw.replace(made.serial.encode(), serial.ljust(len(made.serial)).encode()))
 
 
 def reset(holder: Holder, **changed: object) -> Receipt:
@@ -114,7 +128,7 @@ class TestListing:
         self, holder: Holder, tmp_path: Path
     ) -> None:
         """Even where it is the only one: nothing would tell it from the next one plugged in."""
-        without_a_serial(holder.made)
+        with_serial(holder.made, "")
         (token,) = children.value(operations.list_tokens, holder.at[0])
         assert (token.serial, token.label) == ("", "Holder")
         assert "(no serial number)" in helper("list", "--module", holder.at[0]).out
@@ -126,6 +140,25 @@ class TestListing:
         office = Office("", "approve", b"statement", next="wait")
         assert job(holder, office, tmp_path, "yes", USER_PIN).code == 1
         assert office.reports == []
+
+    def test_one_token_in_two_modules_is_one(self, holder: Holder, tmp_path: Path) -> None:
+        again = tmp_path / "same.so"
+        again.symlink_to(holder.made.module)
+        asked = [str(again), holder.at[0]]
+        assert modules.expected(asked, holder.made.serial, Terminal()).module == str(again)
+
+    def test_two_tokens_of_two_modules_with_one_serial(
+        self, holder: Holder, tmp_path: Path
+    ) -> None:
+        """Serials are the maker's: another maker may count the same. No SO PIN is tried on either."""
+        other = equip(
+            tokens.make_token(tmp_path / "other", label="Other", user_pin=USER_PIN, so_pin=SO_PIN)
+        )
+        with_serial(other.made, holder.made.serial)
+        asked = [other.at[0], holder.at[0]]
+        with pytest.raises(TokenAmbiguous) as refused:
+            modules.expected(asked, holder.made.serial, Terminal())
+        assert len(refused.value.data["slots"]) == 2  # type: ignore[arg-type]
 
     def test_the_style_of_the_family(self, made: MadeToken) -> None:
         style = children.value(operations.detect_style, str(made.module), made.serial)
