@@ -1,6 +1,6 @@
 """The process that ``isolated`` starts: one job on standard input, then the end.
 
-It writes no core dump, keeps what the module prints off its answers, and watches its standard
+It leaves no core dump, keeps what the module prints off its answers, and watches its standard
 input: when that ends, the caller is gone, so no further call is made and the process ends.
 """
 
@@ -15,7 +15,7 @@ import sys
 import threading
 import typing
 
-from pkcs11_driver import library, operations, wire
+from pkcs11_driver import library, memory, operations, wire
 from pkcs11_driver.errors import DriverError
 from pkcs11_driver.isolated import error_to, receipt_to
 from pkcs11_driver.receipt import Receipt
@@ -32,7 +32,10 @@ class CallerGone(BaseException):
 
 def main() -> None:
     """Do the job on standard input. Never returns."""
-    _no_core_dumps()
+    memory.keep_private()
+    # no process outlives its use; there is no such signal on Windows
+    if hasattr(signal, "alarm"):
+        signal.alarm(_WHOLE_LIFE_SECONDS)
     caller = Caller()
     job = json.loads(sys.stdin.buffer.readline())
     module = job.pop("module")
@@ -101,14 +104,3 @@ def _arguments(job: dict[str, typing.Any]) -> dict[str, typing.Any]:
         name: base64.b64decode(value["base64"]) if isinstance(value, dict) else value
         for name, value in job.items()
     }
-
-
-def _no_core_dumps() -> None:
-    """A crash must not write PINs to disk; and no process outlives its use."""
-    # both are there on Unix only
-    with contextlib.suppress(ImportError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if hasattr(signal, "alarm"):
-        signal.alarm(_WHOLE_LIFE_SECONDS)

@@ -7,7 +7,6 @@ import base64
 import csv
 import logging
 import os
-import resource
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from pkcs11_driver import memory
 from reset import bootstrap, cli_audit, config, serving, site_process
 from reset.adapters.certificates import CLIENT_LOGIN, CertificateVerifier
 from reset.adapters.signatures_cms import APPROVAL, CmsVerifier
@@ -139,7 +139,7 @@ def _escrow_rewrap(arguments: Arguments) -> None:
 
 
 def _escrow_seal(arguments: Arguments) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    memory.keep_private()
     if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
         raise BadInput(field="stdin", rule="is a file on disk: pipe the list in")
     try:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
 import json
 import sys
 from collections.abc import Sequence
 
-from pkcs11_driver import wire
+from pkcs11_driver import memory, wire
 from pkcs11_driver.helper import doctor, language, link, modules, registering, work
 from pkcs11_driver.helper.client import Client
 from pkcs11_driver.helper.dialogue import Refused, Terminal, one_line, readable
@@ -25,7 +24,7 @@ from pkcs11_driver.operations import TokenStatus
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit code."""
-    _no_core_dumps()
+    memory.keep_private()
     be_the_child(sys.argv[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -177,12 +176,3 @@ def _doctor(options: argparse.Namespace) -> int:
     if not works:
         raise Refused(say("No token software works. Install it, or name its file with --module."))
     return 0
-
-
-def _no_core_dumps() -> None:
-    """A crash must not write PINs to disk."""
-    # the module is there on Unix only
-    with contextlib.suppress(ImportError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -296,10 +296,11 @@ def test_nothing_told_drives_the_terminal(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_crash_leaves_no_memory_on_disk() -> None:
     program = (
-        "import resource; from pkcs11_driver.helper.cli import main; "
-        "main(['list', '--module', 'none.so']); print(resource.getrlimit(resource.RLIMIT_CORE))"
+        "import ctypes, resource; from pkcs11_driver.helper.cli import main; "
+        "main(['list', '--module', 'none.so']); "
+        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "(0, 0)\n"
+    assert done.stdout == "(0, 0) 0\n"

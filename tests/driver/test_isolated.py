@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -197,8 +198,10 @@ class TestSecrets:
         def look(step: str) -> None:
             if step == "challenge-signed":
                 for pid in children_of(os.getpid()):
-                    for name in ("cmdline", "environ"):
-                        seen.append(Path(f"/proc/{pid}/{name}").read_bytes())
+                    seen.append(command_of(pid))
+                    # nobody but root may look at its environment
+                    with contextlib.suppress(PermissionError):
+                        seen.append(Path(f"/proc/{pid}/environ").read_bytes())
 
         assert operations.outcome(reset(blocked, progress=look)) == "done"
         assert seen
@@ -216,6 +219,15 @@ class TestSecrets:
         reset(blocked, progress=look)
         (core,) = (line for line in limits[0].splitlines() if "core file" in line)
         assert core.split()[4:6] == ["0", "0"]
+
+    def test_no_dump_to_a_program_and_no_debugger(self, tmp_path: Path) -> None:
+        """A core_pattern with a pipe heeds no limit (core(5)); PR_GET_DUMPABLE is what counts."""
+        told = tmp_path / "told"
+        ask = f'FILE *f = fopen("{told}", "w"); fprintf(f, "%d", prctl(3)); fclose(f)'
+        code = "#include <sys/prctl.h>" + BAD % ask
+        with pytest.raises(errors.ModuleNotLoadable):
+            isolated.list_tokens(module_of(tmp_path, code))
+        assert told.read_text() == "0"
 
 
 def children_of(pid: int) -> list[int]:

@@ -150,7 +150,7 @@ class TestListing:
     def test_two_tokens_of_two_modules_with_one_serial(
         self, holder: Holder, tmp_path: Path
     ) -> None:
-        """Serials are the maker's: another maker may count the same. No SO PIN is tried on either."""
+        """Serials are the maker's: another maker may count the same."""
         other = equip(
             tokens.make_token(tmp_path / "other", label="Other", user_pin=USER_PIN, so_pin=SO_PIN)
         )

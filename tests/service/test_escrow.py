@@ -110,6 +110,20 @@ def test_a_clear_list_on_disk_is_refused(tmp_path: Path) -> None:
     assert (done.returncode, "pipe" in done.stderr) == (1, True)
 
 
+def test_the_list_is_in_no_dump() -> None:
+    """Neither a file nor a program of the system gets it, nor a debugger (PR_GET_DUMPABLE)."""
+    program = (
+        "import ctypes, resource; from reset.cli import main; "
+        "main(['escrow', 'seal', '--key', 'AAAA']); "
+        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input="serial,family,so_pin\n", capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "(0, 0) 0"
+
+
 KILLED = """
 import os, signal, sys
 from reset.adapters.custodian_client import CustodianClient
