@@ -123,7 +123,13 @@ class Client:
     @property
     def host(self) -> str:
         """The service's name, with its port where that is not the usual one."""
-        return self._host if self._port == 443 else f"{self._host}:{self._port}"
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        return name if self._port == 443 else f"{name}:{self._port}"
+
+    @property
+    def proxy(self) -> str:
+        """The proxy on the way to it; empty for the direct way."""
+        return self._proxy.host if self._proxy else ""
 
     def check(self) -> None:
         """Ask which protocol the service speaks; spends nothing. Raises ``ServiceError``."""

@@ -15,14 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkcs11_driver import wire
+from pkcs11_driver import isolated, wire
 from pkcs11_driver.errors import DriverError
 from pkcs11_driver.families import family_of
-from pkcs11_driver.helper import known, modules, proxy
+from pkcs11_driver.helper import known, modules
 from pkcs11_driver.helper.client import Client, ServiceError
 from pkcs11_driver.helper.dialogue import readable
 from pkcs11_driver.helper.job import version
 from pkcs11_driver.helper.language import of_error, say
+from pkcs11_driver.operations import TokenStatus
 
 PCSCD = Path("/run/pcscd/pcscd.comm")
 USB = Path("/sys/bus/usb/devices")
@@ -138,22 +139,23 @@ def of_module(module: str, maker: str) -> Iterator[Finding]:
             say("Let an administrator make it readable for everybody."),
         )
         return
-    line, good = modules.examine(module)
     of = f" ({maker})" if maker else ""
-    mend = say("Install the token's software again, for this kind of computer.")
-    if not good:
-        yield Finding("!!", line + of, mend)
-        return
-    yield Finding("ok", line + of, works=True)
-    yield from _tokens(module)
-
-
-def _tokens(module: str) -> Iterator[Finding]:
     try:
-        seen = modules.tokens([module])
+        seen = isolated.list_tokens(module)
     except DriverError as error:
-        yield Finding("!!", module, of_error(error))
+        mend = say("Install the token's software again, for this kind of computer.")
+        yield Finding("!!", of_error(error) + of, mend)
         return
+    how_many = (
+        say("{module}: works, 1 token", module=module)
+        if len(seen) == 1
+        else say("{module}: works, {count} tokens", module=module, count=len(seen))
+    )
+    yield Finding("ok", how_many + of, works=True)
+    yield from _tokens(seen)
+
+
+def _tokens(seen: Sequence[TokenStatus]) -> Iterator[Finding]:
     office = say("Go to the registration office with it.")
     for token in seen:
         told = f"{readable(modules.describe(token))}: "
@@ -176,10 +178,10 @@ def of_service(server: str, ca: str | None) -> Finding:
     try:
         client = Client(server, ca)
         client.check()
-        over = proxy.for_host(client.host.partition(":")[0])
     except (ServiceError, ValueError) as error:
         return Finding("!!", str(error), say("Check the address, the network and the proxy."))
-    way = say("over the proxy {host}", host=over.host) if over else say("directly")
+    over = client.proxy
+    way = say("over the proxy {host}", host=over) if over else say("directly")
     return Finding("ok", say("The service {server} answers, {way}.", server=server, way=way))
 
 

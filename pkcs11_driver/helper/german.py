@@ -479,6 +479,8 @@ SENTENCES: Mapping[str, str] = {
     "Install the token's software again, for this kind of computer.": (
         "Installieren Sie die Software des Tokens neu, passend zu diesem Computer."
     ),
+    "{module}: works, 1 token": "{module}: arbeitet, 1 Token",
+    "{module}: works, {count} tokens": "{module}: arbeitet, {count} Token",
     "cannot be told from another token": "ist von einem anderen nicht zu unterscheiden",
     "can be reset ({style}), family {family}": (
         "kann neu gesetzt werden ({style}), Familie {family}"

@@ -7,15 +7,10 @@ from collections.abc import Sequence
 from asn1crypto import x509
 
 from pkcs11_driver import isolated
-from pkcs11_driver.errors import (
-    DriverError,
-    ModuleNotLoadable,
-    TokenAmbiguous,
-    TokenNotFound,
-)
+from pkcs11_driver.errors import DriverError, TokenAmbiguous, TokenNotFound
 from pkcs11_driver.helper import known, tries
 from pkcs11_driver.helper.dialogue import Dialogue, Refused, one_line, readable
-from pkcs11_driver.helper.language import of_error, say
+from pkcs11_driver.helper.language import say
 from pkcs11_driver.operations import TokenStatus
 
 
@@ -95,14 +90,3 @@ def describe(token: TokenStatus) -> str:
         user_pin=tries.in_a_list(token.user_pin),
         so_pin=tries.in_a_list(token.so_pin),
     )
-
-
-def examine(module: str) -> tuple[str, bool]:
-    """One line of ``doctor`` about a module, and whether it works."""
-    try:
-        seen = isolated.list_tokens(module)
-    except ModuleNotLoadable as error:
-        return f"{module}: not loadable ({error.data['why']})", False
-    except DriverError as error:
-        return f"{module}: {of_error(error)}", False
-    return f"{module}: works, {len(seen)} token{'' if len(seen) == 1 else 's'}", True

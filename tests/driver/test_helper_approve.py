@@ -126,9 +126,15 @@ class TestOtherCommands:
         ran = helper("doctor", "--module", holder.at[0], "--module", missing)
         assert ran.code == 0
         assert "works, 1 token" in ran.out
-        assert f"{missing}: not loadable" in ran.out
+        assert f"The driver {missing} cannot be loaded (there is no such file)." in ran.out
         assert "can be reset (so_init_pin), family etoken" in ran.out
         assert helper("doctor", "--module", missing).code == 1
+
+    def test_doctor_in_german(self, holder: Holder, tmp_path: Path) -> None:
+        missing = str(tmp_path / "missing.so")
+        ran = helper("doctor", "--language", "de", "--module", holder.at[0], "--module", missing)
+        assert f"{holder.at[0]}: arbeitet, 1 Token" in ran.out
+        assert f"Der Treiber {missing}" in ran.out
 
     @pytest.mark.parametrize(
         "arguments",

@@ -155,3 +155,11 @@ def test_this_computer_needs_none(host: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_password_is_in_no_text_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://someone:s3cret@proxy:3128")
     assert "s3cret" not in repr(proxy.for_host("reset.example.org"))
+
+
+def test_the_way_to_an_address_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    client = Client("https://[2001:db8::1]:8443")
+    assert (client.host, client.proxy) == ("[2001:db8::1]:8443", "proxy")
+    client = Client("https://[::1]")
+    assert (client.host, client.proxy) == ("[::1]", "")
