@@ -50,6 +50,13 @@ SITUATIONS = (
         "update approvals set signature = x'3000'",
         end="withdrawn",
     ),
+    Situation(
+        "a release refused, after an order that got lost",
+        "held",
+        """update operations set "order" = x'', orders = 0;
+        update approvals set signature = x'3000'""",
+        end="withdrawn",
+    ),
 )
 
 
@@ -90,7 +97,7 @@ class Matrix:
             scene.restore(situation.saved)
             if situation.sql:
                 with scene.edited() as db:
-                    db.execute(situation.sql)
+                    db.executescript(situation.sql)
             if situation.saved == "held":
                 scene.lapse()
             helper = schedule.kill.helper or situation.helper

@@ -275,7 +275,13 @@ class Scene:
             assert pkcs11_tool_login(token, None, pins[version], so=True) == "ok"
             assert pkcs11_tool_login(token, None, self.new_pin) == "ok"
         else:
-            assert "ok" in [pkcs11_tool_login(token, None, p, so=True) for p in pins.values()]
+            fits = [
+                v for v, pin in pins.items() if pkcs11_tool_login(token, None, pin, so=True) == "ok"
+            ]
+            assert fits, "no SO PIN of the escrow fits"
+        if end == "withdrawn":
+            proven = self._proven()
+            assert (fits, proven) == ([1], None), f"the ledger says {proven}, the token {fits}"
         for event, most in (("custody-intent", 1), ("custody-done", int(end == "done"))):
             found = self.entries(event)
             assert len(found) == most, f"{found} entries {event}"
@@ -284,6 +290,15 @@ class Scene:
         assert used == (1,), used
         verified = self.here.try_command("audit", "verify")
         assert verified.returncode == 0, verified.stderr
+
+    def _proven(self) -> int | None:
+        """The version that is in force by the custodian's ledger, after a reset it knows of."""
+        with closing(sqlite3.connect(self.here.root / "custodian" / "ledger.sqlite")) as ledger:
+            (found,) = ledger.execute(
+                "select max(pending_version) from approvals where closed"
+                " and operation_id not in (select operation_id from withdrawn)"
+            ).fetchone()
+        return found
 
     def entries(self, event: str) -> list[dict[str, Any]]:
         """The facts of every audit entry of this name, oldest first."""
