@@ -48,19 +48,18 @@ class EscrowKeeping:
         with parts.store.read() as uow:
             rows = list(uow.escrow.every())
             tokens = uow.tokens.every()
-        seen: dict[bytes, tuple[str, int]] = {}
+        seen: set[bytes] = set()
+        marks: dict[str, dict[int, bytes]] = defaultdict(dict)
         for serial, version, sealed in rows:
             mark = parts.custodian.check(serial, version, sealed)
             if mark in seen:
                 raise EscrowDamaged(serial=serial, version=version, why="alike")
-            seen[mark] = (serial, version)
-        known = set(seen.values())
+            seen.add(mark)
+            marks[serial][version] = mark
         for token in tokens:
-            if (token.serial, token.so_version) not in known:
+            if token.so_version not in marks[token.serial]:
                 raise EscrowDamaged(serial=token.serial, version=token.so_version, why="missing")
-            self._check_ledger(
-                token, {v: mark for mark, (serial, v) in seen.items() if serial == token.serial}
-            )
+            self._check_ledger(token, marks[token.serial])
         with parts.store.write() as uow:
             uow.audit.append("escrow-checked", "console", {"rows": len(rows)})
         return len(rows)
