@@ -27,7 +27,6 @@ EVENTS = frozenset(
         "people-imported",
         "person-rebound",
         "tokens-imported",
-        "token-retired",
         "login",
         "login-refused",
         "certificate-login",
