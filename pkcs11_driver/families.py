@@ -79,10 +79,7 @@ MAKERS = (
     # the model tells ykcs11's tokens from the OpenPGP application of a YubiKey behind OpenSC
     ("yubico", "yubikey", "yubikey"),
     ("piv_ii", "", "piv"),
-    ("safenet", "", "etoken"),
-    ("gemalto", "", "etoken"),
-    ("thales", "", "etoken"),
-    ("aladdin", "", "etoken"),
+    # not by the maker alone: others of the same makers (IDPrime, eToken 5110 CC) have 5 tries
     ("", "etoken", "etoken"),
     ("softhsm", "", "etoken"),
     ("ibm", "soft", "opencryptoki"),

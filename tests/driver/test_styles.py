@@ -11,7 +11,12 @@ from pkcs11_driver import families, styles
 from pkcs11_driver.errors import PinRefused, StyleUnsupported
 from pkcs11_driver.families import FAMILIES
 
-MODELS = {"Yubico": "YubiKey YK5", "IBM Corp.": "IBM SoftTok"}
+MODELS = {
+    "Yubico": "YubiKey YK5",
+    "IBM Corp.": "IBM SoftTok",
+    "SafeNet, Inc.": "eToken",
+    "Gemalto": "ID Prime MD",
+}
 
 
 def token(manufacturer: str) -> Any:
@@ -94,7 +99,9 @@ def test_an_so_pin_that_opencryptoki_cannot_take_is_refused_before_anything(so_p
 def test_which_tokens_have_few_tries() -> None:
     """A token that nobody knows is treated as one that has few."""
     made_by = {
-        "Yubico": True, "IBM Corp.": True, "OpenPGP": True, "SafeNet": False, "Somebody": True
+        "Yubico": True, "IBM Corp.": True, "OpenPGP": True, "Somebody": True,
+        "SafeNet, Inc.": False,
+        "Gemalto": True,  # of the same makers, and ended by 5 wrong ones
     }  # fmt: skip
     for maker, few in made_by.items():
         assert styles.few_tries(token(maker)) is few, maker
