@@ -264,13 +264,14 @@ class Custody:
         return made
 
     def _note_refusal(self, operation: Operation, job: Job, why: Mapping[str, object]) -> None:
+        """What follows from a refusal. Raises ``OfficeOnly`` where waiting does not help."""
         rule, cause = self._record_refusal(job, {"operation": operation.id}, why)
         if {rule, cause} & _PASSING:
             return
         if operation.orders:
             self._give_up(operation, "refused", f"custodian: {rule}")
-        else:
-            self._withdraw(operation, f"custodian: {rule}")
+            raise OfficeOnly(reason=f"custodian: {rule}") from None
+        self._withdraw(operation, f"custodian: {rule}")
 
     def _record_refusal(
         self, job: Job, about: Mapping[str, str], why: Mapping[str, object]

@@ -478,8 +478,9 @@ def test_a_refusal_after_an_order_leads_to_the_office(
     custodian = world.parts.custodian
     custodian.inner = Refusing(custodian.inner, "sealed")
     world.pair.again(HOLDER, request_.id, "reset")
-    with pytest.raises(ReleaseRefused):
+    with pytest.raises(OfficeOnly) as refused:  # whoever waits and tries again waits in vain
         Helper(world, ModelToken.of(world), world.code(request_)).release()
+    assert refused.value.data == {"reason": "custodian: sealed"}
     assert operation(world, request_).state == "office"
     assert world.request(request_).ended_because == "custodian: sealed"
 
