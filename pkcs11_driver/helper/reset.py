@@ -112,7 +112,7 @@ def _release(job: Job, token: TokenStatus, nonce: str) -> tuple[wire.Released, b
     user_pin, so_pin = (cast(wire.PinState, state) for state in (token.user_pin, token.so_pin))
     seen = wire.TokenSeen(token.serial, token.label, user_pin, so_pin)
     for _ in range(LEASE_WAITS):
-        # from here the order may be as old as it is: before, there was none
+        # the order is made after this: no older than the time that is counted from here
         asked_at = job.clock()
         try:
             with calling("helper.release"):
