@@ -1,8 +1,7 @@
-"""The only place that picks adapters and puts the service together."""
+"""Picks the service's adapters and puts it together; the custodian has ``bootstrap_custodian``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +20,7 @@ from reset.adapters.sign_on_oidc import OidcSignOn
 from reset.adapters.signatures_cms import CmsVerifier
 from reset.adapters.system import SystemClock, SystemRandom
 from reset.adapters.trust import TrustStore
-from reset.config import CustodianSettings, Settings, Trust
+from reset.config import Settings
 from reset.db import migrate
 from reset.db.store import SqlStore
 from reset.errors import SettingsRefused, Unavailable
@@ -63,18 +62,6 @@ class Service:
     revocation: RevocationKeeping
 
 
-def trust_store(trust: Trust) -> TrustStore:
-    """The certificates and CRLs that the settings name. Raises ``CertificateRefused``."""
-    responses = (trust.ocsp_responses,) if trust.ocsp_responses else ()
-    return TrustStore(
-        trust.anchors,
-        trust.crls,
-        trust.intermediates,
-        ocsp_issuers=trust.ocsp_issuers,
-        responses=responses,
-    )
-
-
 def service(settings: Settings) -> Service:
     """The service with its real adapters. Raises what an unusable part raises: fail closed."""
     policy, clock = settings.policy.policy(), SystemClock()
@@ -84,8 +71,12 @@ def service(settings: Settings) -> Service:
     )  # fmt: skip
     hasher = Argon2Hasher(Slots(settings.run_directory / "hashing"))
     directory, hash_password = _directory(settings, store, hasher)
-    trusted = trust_store(settings.trust)
-    oid = settings.trust.policy_oid or None
+    trust = settings.trust
+    trusted = TrustStore(
+        trust.anchors, trust.crls, trust.intermediates,
+        ocsp_issuers=trust.ocsp_issuers, responses=trust.responses,
+    )  # fmt: skip
+    oid = trust.policy_oid or None
     parts = Parts(
         policy=policy,
         clock=clock,
@@ -250,38 +241,3 @@ def resource(name: str) -> Path:
     package = Path(reset.__file__).parent
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
-
-
-def create_custodian_keys(settings: CustodianSettings) -> None:
-    """Make the keys of the settings' generation inside the HSM. Raises ``Unavailable``."""
-    from reset.custodian import process
-
-    os.environ.update(settings.hsm.environment)
-    pin = settings.pin().get_secret_value()
-    hsm = settings.hsm
-    process.create_keys(hsm.module, hsm.token_label, pin, hsm.generation, settings.ledger)
-
-
-def run_custodian(settings: CustodianSettings) -> None:
-    """Be the custodian until SIGTERM. Raises ``SettingsRefused``, ``Unavailable``."""
-    # imported here: no other process of the service ever loads the PKCS#11 code
-    from reset.custodian import process, server
-
-    server.harden()
-    os.environ.update(settings.hsm.environment)
-    hsm = settings.hsm
-    oid = settings.trust.policy_oid or None
-    with process.opened(
-        hsm.module,
-        hsm.token_label,
-        settings.pin().get_secret_value(),
-        hsm.generation,
-        ledger=settings.ledger,
-        verifier=CmsVerifier(trust_store(settings.trust), policy_oid=oid),
-        clock=SystemClock(),
-        random=SystemRandom(),
-        policy=settings.policy.policy(),
-    ) as custodian:
-        server.serve(
-            custodian, settings.socket, allowed_uids=settings.allowed_uids, tell_ready=True
-        )

@@ -13,17 +13,20 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pkcs11_driver import memory
-from reset import bootstrap, cli_audit, config, serving, site_process
+from reset import cli_audit, config
 from reset.adapters.certificates import CLIENT_LOGIN, CertificateVerifier
 from reset.adapters.signatures_cms import APPROVAL, CmsVerifier
 from reset.adapters.trust import TrustStore
 from reset.cli_audit import read, service
 from reset.core.tokens import tidy_serial
-from reset.db import migrate
 from reset.errors import BadInput, ResetError, SettingsRefused, Unavailable
 from reset.flows.csv_rows import family_in
+
+if TYPE_CHECKING:
+    from reset.bootstrap import Service
 
 Arguments = argparse.Namespace
 GROUPS = {
@@ -64,7 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+# imported by the commands that need them: the custodian loads nothing of web, database or directory
 def _serve(arguments: Arguments) -> None:
+    from reset import serving
+    from reset.db import migrate
+
     made = service(arguments)
     if not migrate.current_is_head(made.settings.database.get_secret_value()):
         raise SettingsRefused(problems=["the database is not migrated: run token-reset db upgrade"])
@@ -72,25 +79,33 @@ def _serve(arguments: Arguments) -> None:
 
 
 def _custodian(arguments: Arguments) -> None:
+    from reset import bootstrap_custodian
+
     settings = config.load_custodian(arguments.config)
     if arguments.create_keys:
         try:
-            bootstrap.create_custodian_keys(settings)
+            bootstrap_custodian.create_custodian_keys(settings)
         except ValueError as error:
             raise SettingsRefused(problems=[f"hsm: {error}"]) from None
     else:
-        bootstrap.run_custodian(settings)
+        bootstrap_custodian.run_custodian(settings)
 
 
 def _site(arguments: Arguments) -> None:
+    from reset import site_process
+
     site_process.run(arguments.name, config.load(arguments.config))
 
 
 def _worker(arguments: Arguments) -> None:
+    from reset import serving
+
     serving.work(service(arguments))
 
 
 def _db_upgrade(arguments: Arguments) -> None:
+    from reset.db import migrate
+
     migrate.upgrade(config.load(arguments.config).database.get_secret_value())
 
 
@@ -234,7 +249,7 @@ def _doctor(arguments: Arguments) -> None:
     _doctor_revocation(made)
 
 
-def _doctor_revocation(made: bootstrap.Service) -> None:
+def _doctor_revocation(made: Service) -> None:
     """Until when CRLs and OCSP responses count. Raises ``Unavailable`` when one counts no more."""
     now, over = made.parts.clock.now(), []
     for one in made.revocation.standing():
@@ -304,7 +319,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = add("serve", _serve, "serve both sites, with the worker as a child")
     serve.add_argument("--custodian-config", type=Path, help="start the custodian as a child, too")
     site = add("site", _site, "be one site behind a proxy; serve starts both")
-    site.add_argument("name", choices=tuple(site_process.SITES))
+    site.add_argument("name", choices=("public", "certificate"))
     custodian = add("custodian", _custodian, "be the custodian")
     custodian.add_argument("--create-keys", action="store_true", help="make its keys, then end")
     add("people import", _people_import, "import people from CSV").add_argument(

@@ -9,20 +9,26 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reset import bootstrap, config
+from reset import config
 from reset.adapters import witness
 from reset.adapters.notes import WitnessKey, open_note, open_proof
 from reset.core.checkpoints import Checkpoint, VerifierKey, parse_key
 from reset.core.witnessing import check_fresh
 from reset.errors import BadInput, CheckpointRefused, StateConflict
 
+if TYPE_CHECKING:
+    from reset.bootstrap import Service
+
 Arguments = argparse.Namespace
 MAX_AGE = 35.0  # minutes: two heartbeats of the log, and some
 
 
-def service(arguments: Arguments) -> bootstrap.Service:
+def service(arguments: Arguments) -> Service:
     """The service of the settings that the command names."""
+    from reset import bootstrap  # not for the custodian, see ``cli``
+
     return bootstrap.service(config.load(arguments.config))
 
 

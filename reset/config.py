@@ -109,6 +109,11 @@ class Trust(_Part):
     ocsp_responses: OurFile | None = None
     policy_oid: str = ""
 
+    @property
+    def responses(self) -> tuple[Path, ...]:
+        """Where OCSP responses are looked for."""
+        return (self.ocsp_responses,) if self.ocsp_responses else ()
+
     @model_validator(mode="after")
     def _responses_somewhere(self) -> Self:
         if bool(self.ocsp_issuers) != bool(self.ocsp_responses):

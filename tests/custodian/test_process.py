@@ -57,6 +57,26 @@ def test_a_generation_without_keys_is_an_error(institution: Institution) -> None
     )
 
 
+def test_it_loads_no_code_of_other_parts(institution: Institution) -> None:
+    """What opens SO PINs runs nothing of web, database, mail, directory or single sign-on."""
+    institution.environment = {"PYTHONPROFILEIMPORTTIME": "1"}
+    institution.start_custodian()
+    institution.stop("custodian")
+    institution.environment = {}
+    lines = institution.log.read_text().splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert {"pkcs11_driver.hsm", "reset.custodian.server"} <= loaded
+    others = {"flask", "jinja2", "sqlalchemy", "alembic", "requests", "authlib", "ldap", "gunicorn"}
+    parts = {
+        "reset.web",
+        "reset.flows.parts",
+        "reset.db",
+        "reset.bootstrap",
+        "pkcs11_driver.helper",
+    }
+    assert not loaded & {"smtplib", *others, *parts}
+
+
 def test_a_new_wrapping_key_while_answers_stay(institution: Institution) -> None:
     """Rewrap moves every row under generation 2; the HMAC key is the old one (facts on answers)."""
     institution.start_custodian()
