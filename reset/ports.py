@@ -529,7 +529,16 @@ class Sessions(Protocol):
     def touch(self, key: str, at: datetime) -> None:
         """Move the idle age of a session that still exists."""
 
+    def keep(self, key: str, data: str) -> None:
+        """Change the data of a session that still exists."""
+
+    def renew(self, key: str, session: Session) -> bool:
+        """Put ``session`` in the place of that with ``key``; False when it was ended."""
+
     def delete(self, key: str) -> None: ...
+    def end(self, handle: str) -> None:
+        """Delete it under whatever key it has by now."""
+
     def of_person(self, uid: str) -> list[Session]:
         """All sessions of a person, the newest first."""
 

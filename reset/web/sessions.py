@@ -198,7 +198,10 @@ def visitor_token() -> str:
 
 
 def renew() -> None:
-    """Give a stored session a new identifier after a step up; its absolute age goes on."""
+    """Give a stored session a new identifier after a step up; its absolute age goes on.
+
+    Raises ``LoginNeeded`` when somebody ended it meanwhile.
+    """
     _send(flows().sessions.renew(current(), json.dumps(dict(_web()))))
 
 

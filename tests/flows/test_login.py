@@ -11,6 +11,7 @@ import pytest
 from reset.errors import (
     BadInput,
     CertificateRefused,
+    LoginNeeded,
     LoginRefused,
     NotFound,
     ResetError,
@@ -318,3 +319,17 @@ def test_sessions_end_by_idleness_age_and_logout(world: World) -> None:
     world.clock.move(SECOND_TIME)
     assert world.upkeep.purge() == 2
     assert world.dump()["sessions"] == []
+
+
+def test_an_ended_session_stays_ended_whatever_is_under_way(world: World) -> None:
+    """T22: a step that began before the end gives no new cookie after it."""
+    sessions = world.sessions
+    cookie = sessions.begin("public", HOLDER, "{}", address=HERE, agent="")
+    session = sessions.load(cookie, "public")
+    assert session
+    sessions.end_one(HOLDER, session.handle)
+    with pytest.raises(LoginNeeded):
+        sessions.renew(session, "{}")
+    sessions.keep(session, '{"a": 1}')
+    assert sessions.of_person(HOLDER) == []
+    assert sessions.load(cookie, "public") is None

@@ -412,3 +412,20 @@ def test_many_workers_remind_once(busy_world: World) -> None:
     )
     assert set(reminded.values()) == {1}
     assert {(HOLDER, "rehearsal"), ("u-second", "rehearsal")} <= set(reminded)
+
+
+def test_a_step_up_and_the_end_of_all_sessions(busy_world: World) -> None:
+    """T22: whichever is first, the session that was to be ended is ended."""
+    sessions = busy_world.sessions
+    kept = sessions.load(
+        sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent=""), "public"
+    )
+    assert kept
+    for _ in range(20):
+        cookie = sessions.begin("public", HOLDER, "{}", address="192.0.2.9", agent="")
+        other = sessions.load(cookie, "public")
+        assert other
+        at_once(
+            [lambda o=other: sessions.renew(o, "{}"), lambda: sessions.end_others(HOLDER, kept)]
+        )
+        assert [one.handle for one in sessions.of_person(HOLDER)] == [kept.handle]
