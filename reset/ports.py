@@ -384,13 +384,16 @@ class Throttle(Protocol):
     def reserve(self, key: str, at: datetime) -> int:
         """0 when an attempt may go on (it is counted), else the seconds to wait."""
 
+    def give_back(self, key: str, at: datetime) -> None:
+        """An attempt of ``reserve`` at this time did not count after all."""
+
     def clear(self, key: str) -> None: ...
     def take(self, key: str, at: datetime, every: timedelta, burst: int) -> int:
         """0 when an attempt may go on, else the seconds to wait: ``burst`` at once, then one in
         ``every``. Nobody waits longer than that."""
 
     def put_back(self, key: str, every: timedelta) -> None:
-        """An attempt that was taken did not count after all."""
+        """An attempt of ``take`` did not count after all."""
 
 
 class Requests(Protocol):

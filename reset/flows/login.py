@@ -9,11 +9,13 @@ from reset.core.identities import Person, tidy_pid
 from reset.core.tokens import Token
 from reset.errors import (
     BadInput,
+    Busy,
     CertificateRefused,
     LoginRefused,
     NotFound,
     SignOnRefused,
     SlowDown,
+    Unavailable,
 )
 from reset.flows.parts import Parts
 from reset.ports import Attempt, SignedOn
@@ -52,7 +54,7 @@ class Login:
 
         The attempt is counted before the password is looked at; failures slow down the pair of
         login name and network, and a network that tries many names, but nobody can lock somebody
-        else out (S1.97, peer failure 41).
+        else out (S1.97, peer failure 41). What nobody looked at costs nothing.
         Raises ``BadInput``, ``SlowDown``, ``LoginRefused``, ``Busy``, ``Unavailable``.
         """
         name = tidy_pid(pid)
@@ -68,9 +70,15 @@ class Login:
         around = f"network:{network}"
         with parts.store.write() as uow:
             wait = uow.throttle.reserve(key, now) or uow.throttle.take(around, now, every, burst)
-        if wait:
-            raise SlowDown(retry_after=wait)
-        person = parts.directory.check_password(name, password)
+            if wait:  # inside: where the network waits, the name is not charged either
+                raise SlowDown(retry_after=wait)
+        try:
+            person = parts.directory.check_password(name, password)
+        except (Busy, Unavailable):
+            with parts.store.write() as uow:
+                uow.throttle.give_back(key, now)
+                uow.throttle.put_back(around, every)
+            raise
         uid = person.uid if person else parts.directory.uid_of(name)
         with parts.store.write() as uow:
             if person is None:
@@ -86,7 +94,8 @@ class Login:
     def with_sign_on(self, code: str, attempt: Attempt, address: str) -> Person:
         """The person whom the institution's single sign-on names, for the code it gave.
 
-        Raises ``NotFound`` where there is none, ``SignOnRefused``, ``SlowDown``, ``Unavailable``.
+        Raises ``NotFound`` where there is none, ``SignOnRefused``, ``SlowDown``, ``Busy``,
+        ``Unavailable``.
         """
         parts, now = self._parts, self._parts.clock.now()
         if parts.sign_on is None:
@@ -103,6 +112,10 @@ class Login:
             with parts.store.write() as uow:
                 facts = {"address": address, "by": "single-sign-on", "rule": refused.data["rule"]}
                 uow.audit.append("login-refused", "unknown", facts)
+            raise
+        except (Busy, Unavailable):
+            with parts.store.write() as uow:
+                uow.throttle.put_back(around, every)
             raise
         with parts.store.write() as uow:
             uow.throttle.put_back(around, every)

@@ -10,6 +10,7 @@ import pytest
 
 from reset.errors import (
     BadInput,
+    Busy,
     CertificateRefused,
     LoginNeeded,
     LoginRefused,
@@ -17,6 +18,7 @@ from reset.errors import (
     ResetError,
     SignOnRefused,
     SlowDown,
+    Unavailable,
 )
 from reset.flows.login import Login, network_of
 from reset.ports import Attempt, Directory, SignedOn
@@ -99,6 +101,38 @@ def test_one_network_that_tries_many_names_slows_down(world: World) -> None:
     assert world.hasher.count == before
     assert world.login.with_password("holly", password_of(HOLDER), ELSEWHERE).uid == HOLDER
     world.clock.move(world.policy.address_failure_every)
+    assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
+
+
+def test_a_network_that_has_to_wait_costs_a_name_nothing(world: World) -> None:
+    """No password was looked at, so the name's own attempts are all there afterwards."""
+    for n in range(world.policy.address_failures):
+        refused(world, f"name{n}", "wrong")
+    for _ in range(world.policy.login_slow_after + 5):
+        assert isinstance(refused(world, "holly", password_of(HOLDER)), SlowDown)
+    world.clock.move(world.policy.address_failure_every * world.policy.address_failures)
+    for _ in range(world.policy.login_slow_after):
+        assert isinstance(refused(world, "holly", "wrong"), LoginRefused)
+    assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
+
+
+def test_an_outage_costs_nobody_an_attempt(world: World) -> None:
+    """No verdict was given, so nobody waits for it when the directory is back."""
+
+    class Away:
+        def check_password(self, pid: str, password: str) -> None:
+            raise fault
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.parts.directory, name)
+
+    away = Login(replace(world.parts, directory=Away()))  # type: ignore[arg-type]
+    for fault in (Unavailable(part="directory"), Busy(retry_after=3)):
+        for _ in range(world.policy.address_failures):
+            with pytest.raises(type(fault)):
+                away.with_password("holly", password_of(HOLDER), HERE)
+    for _ in range(world.policy.login_slow_after):
+        assert isinstance(refused(world, "holly", "wrong"), LoginRefused)
     assert world.login.with_password("holly", password_of(HOLDER), HERE).uid == HOLDER
 
 
@@ -287,6 +321,13 @@ def test_refused_sign_ons_slow_a_network_down(world: World) -> None:
             login.with_sign_on("code", ATTEMPT, HERE)
     with pytest.raises(SlowDown):
         login.with_sign_on("code", ATTEMPT, HERE)
+
+
+def test_a_provider_that_is_away_costs_nothing(world: World) -> None:
+    login, _ = signed_on(world, Told("", Unavailable(part="single-sign-on")))
+    for _ in range(world.policy.address_failures + 1):
+        with pytest.raises(Unavailable):
+            login.with_sign_on("code", ATTEMPT, HERE)
 
 
 def test_without_a_provider_there_is_none(world: World) -> None:
