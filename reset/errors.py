@@ -157,7 +157,7 @@ class CodeWrong(ResetError):
 
 
 class CodeDead(ResetError):
-    """data: ``why``: ``expired``, ``used``, ``tries``, ``none``, ``no-app``."""
+    """data: ``why``: ``expired``, ``used``, ``tries``, ``none``, ``changed``, ``no-app``."""
 
     code = "code-dead"
 

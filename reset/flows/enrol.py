@@ -15,11 +15,13 @@ from reset.core.codes import Purpose, check_alive
 from reset.core.identities import Person
 from reset.core.profile import SLOTS, Channels, Profile, Slot
 from reset.core.registration import Chosen, registration_problems
+from reset.core.requests import TRANSITIONS
 from reset.errors import BadInput, CodeDead, NoProfile, ProfileRefused
 from reset.flows import answers, codes
 from reset.flows.channels import channels
 from reset.flows.mails import post_change
 from reset.flows.parts import Parts
+from reset.flows.requests import move
 from reset.ports import UnitOfWork
 
 Problems = list[dict[str, object]]
@@ -123,7 +125,10 @@ class Enrol:
         return "same-mailbox" if domain == own or domain in self._parts.mail_domains else ""
 
     def delete(self, uid: str) -> None:
-        """Delete the profile (S1.46); self-service ends for this person. Raises ``NoProfile``."""
+        """Delete the profile (S1.46); self-service ends for this person, and with it what is open.
+
+        Raises ``NoProfile``.
+        """
         with self._parts.store.write() as uow:
             profile = uow.profiles.get(uid)
             if profile is None:
@@ -131,7 +136,19 @@ class Enrol:
             gone = [profile.confirmed(slot) for slot in SLOTS]
             uow.profiles.delete(uid)
             uow.audit.append("profile-deleted", uid, {})
+            self._end_requests(uow, uid)
             post_change(self._parts, uow, uid, "profile-deleted", gone)
+
+    def _end_requests(self, uow: UnitOfWork, uid: str) -> None:
+        """End every open request, but for one whose SO PIN may have left."""
+        because = "profile-deleted"
+        for token in uow.tokens.of_holder(uid):
+            found = uow.requests.open_of_token(token.serial)
+            request = uow.requests.get(found.id) if found else None  # held from here on
+            if request and request.uid == uid and (request.state, "cancel") in TRANSITIONS:
+                move(self._parts, uow, replace(request, ended_because=because), "cancel")
+                facts = {"request": request.id, "because": because}
+                uow.audit.append("request-cancelled", uid, facts)
 
     # --- the second address ----------------------------------------------------------------
     def set_second(self, person: Person, address: str) -> None:

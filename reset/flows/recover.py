@@ -288,6 +288,10 @@ class Recover:
         with self._ending_when_spent(uid, request_id):
             code = codes.verify(parts, uid, "reset", request_id, typed, seen)
         with parts.store.write() as uow:
+            profile = uow.profiles.get(uid)
+            # it may have gone to an address that is in the profile no more
+            if profile is None or code.created_at < profile.changed_at:
+                raise CodeDead(why="changed")
             codes.consume(parts, uow, code)
             return self._prove(uow, uid, request_id, login, code.method)
 

@@ -214,6 +214,11 @@ WORDS: Mapping[str, Words] = {
         410, "No code is open", "No code was sent yet, or a newer one replaced it.",
         "Have a code sent, or use the one of the newest mail.",
     ),
+    "code-dead:changed": Words(
+        410, "This code can no longer be used",
+        "Your questions or addresses were changed after it was sent.",
+        "Have a new code sent; it arrives within about two minutes.",
+    ),
     "code-dead:no-app": Words(
         410, "No app waits or is registered",
         "The picture is too old, or the app was removed in the meantime.",

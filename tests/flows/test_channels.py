@@ -14,6 +14,7 @@ from tests.flows.world import (
     ANSWERS,
     HOLDER,
     HOUR,
+    MINUTE,
     SECOND,
     STRANGER,
     World,
@@ -293,6 +294,39 @@ def test_an_address_that_was_removed_under_a_request_gets_no_code(world: World) 
         world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()), "second")
     world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert told(world) == {FIRST}
+
+
+def replace_first(world: World) -> None:
+    world.enrol.register(world.person(HOLDER), [], "holly@new.example")
+    world.enrol.confirm(HOLDER, world.code_mailed("holly@new.example"))
+
+
+@pytest.mark.parametrize(
+    ("slot", "box", "change"),
+    [
+        ("second", OTHER, lambda world: world.enrol.remove_second(HOLDER)),
+        ("recovery", FIRST, replace_first),
+    ],
+)
+def test_a_code_that_went_to_an_address_counts_no_more_when_that_is_gone(
+    world: World, slot: Slot, box: str, change: Callable[[World], None]
+) -> None:
+    """Somebody else may read that mailbox: that is why it was taken out."""
+    add_second(world)
+    request, now = world.open(), world.clock.now()
+    world.answer(request)
+    world.recover.send_code(HOLDER, request.id, by_password(now), slot)
+    code = world.code_mailed(box)
+    world.clock.move(MINUTE)
+    change(world)
+    now = world.clock.now()
+    with pytest.raises(CodeDead) as refused:
+        world.recover.enter_code(HOLDER, request.id, code, by_password(now))
+    assert refused.value.data == {"why": "changed"}
+    assert world.request(request).state == "collecting"
+    world.recover.send_code(HOLDER, request.id, by_password(now))
+    fresh = world.code_mailed("holly@new.example" if box == FIRST else FIRST)
+    world.recover.enter_code(HOLDER, request.id, fresh, by_password(now))
 
 
 def test_a_policy_that_asks_more_than_a_profile_holds_says_so(world: World) -> None:
