@@ -167,8 +167,3 @@ class Login:
                 login.person.uid,
                 {"address": address, "token": login.token.serial},
             )
-
-    def note_logout(self, uid: str) -> None:
-        """Record that a session was ended by its person."""
-        with self._parts.store.write() as uow:
-            uow.audit.append("logout", uid, {})

@@ -91,9 +91,10 @@ class Sessions:
                 uow.sessions.touch(session.key, now)
 
     def end(self, session: Session) -> None:
-        """Delete a session: its cookie is worth nothing from now on."""
+        """Its person leaves: the cookie is worth nothing from now on."""
         with self._parts.store.write() as uow:
             uow.sessions.end(session.handle)
+            uow.audit.append("logout", session.uid, {})
 
     # --- one's own, and those of a person who asks the office ------------------------
     def of_person(self, uid: str) -> list[Session]:
