@@ -34,16 +34,15 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class _Form:
-    """How the forms call an address and its code, and the purpose of that code."""
+    """How the forms call the code of an address, and its purpose."""
 
-    address: str
     code: str
     purpose: Purpose
 
 
 _FORMS: dict[Slot, _Form] = {
-    "recovery": _Form("recovery-address", "code", "address"),
-    "second": _Form("second-address", "second-code", "second-address"),
+    "recovery": _Form("code", "address"),
+    "second": _Form("second-code", "second-address"),
 }
 
 
@@ -84,7 +83,7 @@ class Enrol:
         with parts.store.write() as uow:
             before = uow.profiles.get(uid)
             if before is None and not new:
-                raise NoProfile(missing="profile")  # deleted in this moment
+                raise NoProfile(missing="questions")  # deleted in this moment
             profile = before or Profile(uid, (), "", "", now)
             if new:
                 profile = replace(profile, answers=new, answers_at=now)
@@ -132,7 +131,7 @@ class Enrol:
         with self._parts.store.write() as uow:
             profile = uow.profiles.get(uid)
             if profile is None:
-                raise NoProfile(missing="profile")
+                raise NoProfile(missing="questions")
             gone = [profile.confirmed(slot) for slot in SLOTS]
             uow.profiles.delete(uid)
             uow.audit.append("profile-deleted", uid, {})
@@ -161,7 +160,7 @@ class Enrol:
         with parts.store.write() as uow:
             before = uow.profiles.get(uid)
             if before is None or not before.answers:
-                raise NoProfile(missing="profile")
+                raise NoProfile(missing="questions")
             first = (before.recovery_pending, before.recovery_address)
             rule = self._address_problem(address, person, first)
             if rule:
@@ -214,11 +213,11 @@ class Enrol:
         codes.send(self._parts, uow, uid, purpose, uid, box=f"{slot}-pending", method="address")
 
     def send_code(self, uid: str, slot: Slot = "recovery") -> None:
-        """Mail a new code to the pending address. Raises ``NoProfile``, ``CodeSendsSpent``."""
+        """Mail a new code to the pending address. Raises ``BadInput``, ``CodeSendsSpent``."""
         with self._parts.store.write() as uow:
             profile = uow.profiles.get(uid)
             if profile is None or not profile.pending(slot):
-                raise NoProfile(missing=_FORMS[slot].address)
+                raise BadInput(field=_FORMS[slot].code, rule="nothing-pending")
             self._send(uow, uid, slot)
 
     def confirm(self, uid: str, typed: str, slot: Slot = "recovery") -> None:

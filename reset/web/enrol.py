@@ -176,7 +176,7 @@ def _confirm(slot: Slot, field: str, notice: str) -> ResponseReturnValue:
 def _send(slot: Slot, field: str) -> ResponseReturnValue:
     try:
         flows().enrol.send_code(person().uid, slot)
-    except (CodeSendsSpent, NoProfile) as refused:
+    except (CodeSendsSpent, BadInput) as refused:
         return _profile_again(refused, field)
     return go("enrol.profile", "code-sent")
 

@@ -7,7 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from reset.core.profile import Channels, Slot
-from reset.errors import CodeDead, CodeSendsSpent, CodeWrong, NoProfile, ProfileRefused, ResetError
+from reset.errors import (
+    BadInput,
+    CodeDead,
+    CodeSendsSpent,
+    CodeWrong,
+    NoProfile,
+    ProfileRefused,
+    ResetError,
+)
 from reset.flows import codes
 from tests.flows.model_token import ModelToken, follow
 from tests.flows.world import (
@@ -102,7 +110,7 @@ def test_without_questions_there_is_no_second_address(world: World) -> None:
         world.enrol.set_second(world.person(STRANGER), OTHER)
     with pytest.raises(NoProfile):
         world.enrol.remove_second(HOLDER)
-    with pytest.raises(NoProfile):
+    with pytest.raises(BadInput):
         world.enrol.send_code(HOLDER, "second")
 
 

@@ -345,6 +345,31 @@ def test_a_rehearsal_needs_a_profile(world: World) -> None:
     assert page.status_code == 409
 
 
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [("get", "/profile/rehearsal"), ("post", "/profile/app"), ("post", "/profile/second")],
+)
+def test_whoever_has_a_token_that_works_is_not_sent_to_the_office(
+    world: World, ask: str, path: str
+) -> None:
+    """S1.52: the way on is two clicks away."""
+    visitor = world.holder_of("bob")
+    fields = {"csrf_token": visitor.token("/profile"), "second-address": OTHER}
+    page = visitor.get(path) if ask == "get" else visitor.post(path, fields)
+    assert page.status_code == 409
+    text = flat(page.text)
+    assert "Register your questions first" in text
+    assert "Go to the registration office in person" not in text
+
+
+def test_no_code_is_asked_for_where_no_address_waits(world: World) -> None:
+    visitor = world.holder_of("bob")
+    for path in ("/profile/code", "/profile/second/code"):
+        page = visitor.send("/profile", path)
+        assert page.status_code == 400
+        assert "No address waits to be confirmed." in page.text
+
+
 def test_an_outage_is_told_and_costs_nothing(world: World) -> None:
     world.enrol()
     alice = world.holder_of("alice")
