@@ -95,6 +95,9 @@ class SingleSignOn(Protocol):
         """Who logged in, for the code that came back. Raises ``SignOnRefused``,
         ``Unavailable``."""
 
+    def check(self) -> Mapping[str, str]:
+        """Facts for operators. Raises ``Unavailable`` with ``why``."""
+
 
 class Hasher(Protocol):
     @property

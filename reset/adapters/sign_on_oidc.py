@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,6 +101,12 @@ class OidcSignOn:
                 raise SignOnRefused(rule="code") from error
             keys = self._json(client, known["jwks_uri"])
         return self._checked(told, keys, attempt, at)
+
+    def check(self) -> Mapping[str, str]:
+        """Ask the provider for its metadata. Raises ``Unavailable``."""
+        with self._asking() as client:
+            self._known(client)
+        return {self._issuer: "ok"}
 
     def _checked(
         self, told: dict[str, Any], keys: dict[str, Any], attempt: Attempt, at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -268,6 +269,9 @@ class Told:
         if self.fault:
             raise self.fault
         return SignedOn(self.pid, at)
+
+    def check(self) -> Mapping[str, str]:
+        return {}
 
 
 class Noting:
