@@ -37,7 +37,7 @@ from reset.errors import (
 )
 from reset.flows import authenticators, codes
 from reset.flows.answers import Renewed, all_match, check_typed, put_renewed, renewed
-from reset.flows.approve import approver_uids
+from reset.flows.approve import approver_uids, may_approve
 from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.opening import blocked, draw_set, missing, open_request, rounds_key
@@ -352,7 +352,7 @@ class Recover:
         )
         holder = parts.person(uid)
         uow.audit.append("approver-asked", uid, {"request": request_id})
-        for approver in approver_uids(parts, uid):
+        for approver in may_approve(parts, uow, uid):
             post(
                 parts, uow, approver, "approver-asked", boxes=("directory",),
                 holder=holder.name, token=request.token_serial, until=show(request.expires_at),
