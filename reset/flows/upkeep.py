@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from reset.errors import ReleaseRefused, StateConflict, Unavailable
+from reset.errors import Busy, ReleaseRefused, StateConflict, Unavailable
 from reset.flows import codes
 from reset.flows.custody import Custody
 from reset.flows.mails import post, write
@@ -37,7 +37,7 @@ class Upkeep:
         for mail in self._take_due():
             try:
                 self._deliver(mail)
-            except Unavailable:
+            except (Busy, Unavailable):
                 continue  # put off already
             with parts.store.write() as uow:
                 uow.outbox.sent(mail.id, parts.clock.now())
