@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from reset.core.codes import Purpose, check_alive
 from reset.core.identities import Person
-from reset.core.profile import SLOTS, Channels, Profile, Slot
+from reset.core.profile import SLOTS, Channels, Profile, Slot, is_within
 from reset.core.registration import Chosen, registration_problems
 from reset.core.requests import TRANSITIONS
 from reset.errors import BadInput, CodeDead, NoProfile, ProfileRefused
@@ -58,7 +58,7 @@ class Enrol:
     def channels(self, uid: str) -> Channels:
         """The ways to a code that count."""
         with self._parts.store.read() as uow:
-            return channels(self._parts.policy, uow, uid, uow.profiles.get(uid))
+            return channels(self._parts, uow, uid, uow.profiles.get(uid))
 
     # --- questions and the first address -------------------------------------------------
     def check(self, person: Person, chosen: Sequence[Chosen], address: str) -> Problems:
@@ -118,10 +118,10 @@ class Enrol:
             return "address"
         if address.lower() in (other.lower() for other in others):
             return "same-address"
-        domain = address.rpartition("@")[2].lower()
         own = person.mail.rpartition("@")[2].lower()
         # a mailbox that the PID opens is no second way (S1.74)
-        return "same-mailbox" if domain == own or domain in self._parts.mail_domains else ""
+        same = is_within(address, {own, *self._parts.mail_domains})
+        return "same-mailbox" if same else ""
 
     def delete(self, uid: str) -> None:
         """Delete the profile (S1.46); self-service ends for this person, and with it what is open.

@@ -83,7 +83,7 @@ class Operate:
                 person=person,
                 tokens=tokens,
                 profile=profile,
-                channels=channels(parts.policy, uow, uid, profile),
+                channels=channels(parts, uow, uid, profile),
                 requests=tuple(uow.requests.of_holder(uid)),
                 operations=tuple(o for o in found if o),
                 approvers=tuple(a for a in approvers if a),

@@ -20,7 +20,7 @@ from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
 from reset.core.identities import Person
 from reset.core.policy import CODE_BOXES
-from reset.core.profile import SLOTS, Channels, Draw, Slot, StoredAnswer
+from reset.core.profile import Channels, Draw, Slot, StoredAnswer
 from reset.core.requests import TRANSITIONS, Event, Request
 from reset.core.tokens import Token
 from reset.errors import (
@@ -102,7 +102,7 @@ class Recover:
             proofs = [*uow.requests.proofs(request_id), login]
             operation = uow.operations.of_request(request_id)
             closed = blocked(parts, uow, uid)
-            ways = channels(parts.policy, uow, uid, uow.profiles.get(uid))
+            ways = channels(parts, uow, uid, uow.profiles.get(uid))
             spent = uow.tries.spent(rounds_key(uid))
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
             token = uow.tokens.get(request.token_serial)
@@ -268,8 +268,8 @@ class Recover:
         box, method = CODE_BOXES[kind]
         if kind == "mailbox":
             return box, method
-        profile = uow.profiles.get(uid)
-        slots = [s for s in SLOTS if profile and profile.confirmed(s)]
+        ways = channels(self._parts, uow, uid, uow.profiles.get(uid))
+        slots = [known for known, _ in ways.addresses]
         if not slots or (slot and slot not in slots):
             raise NoProfile(missing="recovery-address")
         return slot or slots[0], method

@@ -141,8 +141,9 @@ WORDS: Mapping[str, Words] = {
         "Register your questions first, on the page “Your questions”: it takes about five minutes.",
     ),
     "no-profile:recovery-address": Words(
-        409, "Your recovery address is not confirmed",
-        "A reset by yourself needs a recovery address that you confirmed while your token worked.",
+        409, "You have no recovery address that counts",
+        "A reset by yourself needs a recovery address that you confirmed while your token worked, "
+        "and that your login does not open.",
         _OFFICE,
     ),
     "no-profile:second-address": Words(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from reset.errors import Unavailable
+from reset.flows.enrol import Enrol
+from reset.flows.recover import Recover
 from tests.institution.phone import Phone
 from tests.web.scenes import phone_of
 from tests.web.world import ANSWERS, QUESTIONS, RECOVERY, Visitor, World
@@ -251,6 +254,19 @@ def test_no_app_without_questions(world: World) -> None:
     page = world.holder_of("bob").send("/profile/app", "/profile/app")
     assert page.status_code == 409
     assert "<svg" not in page.text
+
+
+def test_an_address_that_counts_no_more_is_told(world: World) -> None:
+    """S1.74: the holder reads why, and what to do."""
+    world.enrol()
+    parts = replace(world.parts, mail_domains=frozenset({"elsewhere.example"}))
+    enrol, recover = Enrol(parts), Recover(parts)
+    flows = replace(world.flows, enrol=enrol, recover=recover)
+    later = World(parts, flows, world.settings, world.watch, world.vault)
+    text = flat(later.holder_of("alice").get("/profile").text)
+    assert "You are prepared" not in text
+    assert "does not count any more: your login opens this mailbox, too" in text
+    assert "You have no recovery address that counts" in later.logged_in().get("/").text
 
 
 # --- choosing ----------------------------------------------------------------------------------
