@@ -66,6 +66,30 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+def test_wrong_passwords(busy_world: World) -> None:
+    """Of one name from one network no more are looked at than are free, and one beyond them."""
+    world = busy_world
+    looked = Counter[str]()
+    lock, check = threading.Lock(), world.directory.check_password
+
+    def counted(pid: str, password: str) -> object:
+        with lock:
+            looked[pid] += 1
+        return check(pid, password)
+
+    world.directory.check_password = counted  # type: ignore[method-assign,assignment]
+    names = ("holly", "HOLLY", " holly", "ho\u00adlly")
+    codes_seen = at_once(
+        [
+            lambda n=n: world.login.with_password(names[n % 4], f"wrong {n}", "192.0.2.9")
+            for n in range(MANY)
+        ]
+    )
+    assert set(codes_seen) == {"login-refused", "slow-down"}
+    assert looked == {"holly": codes_seen["login-refused"]}
+    assert looked["holly"] <= world.policy.login_slow_after + 1
+
+
 def test_wrong_answers(busy_world: World, compared: Counter[str]) -> None:
     world = busy_world
     request = world.open()
