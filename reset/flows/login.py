@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from reset.core.identities import Person, tidy_pid
+from reset.core.identities import PID_LIMIT, Person, tidy_pid
 from reset.core.tokens import Token
 from reset.errors import (
     BadInput,
@@ -20,7 +20,6 @@ from reset.errors import (
 from reset.flows.parts import Parts
 from reset.ports import Attempt, SignedOn
 
-PID_LIMIT = 128  # characters
 PASSWORD_LIMIT = 256  # bytes; more is refused before hashing (peer failure 34)
 
 
