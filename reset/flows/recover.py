@@ -279,12 +279,14 @@ class Recover:
     ) -> Request:
         """Check a mailed code.
 
-        Raises ``BadInput``, ``CodeDead``, ``CodeWrong``, ``SelfServiceBlocked``, ``StateConflict``.
+        Raises ``BadInput``, ``CodeDead``, ``CodeWrong``, ``SelfServiceBlocked``, ``StateConflict``,
+        and ``ProofsMissing`` before the questions are answered: even what is wrong with a code
+        would tell which ways there are.
 
         When the tries of the request are spent it ends: a new one starts from the questions.
         """
         parts = self._parts
-        self._at_code(uid, request_id, login)
+        self._answered(self._at_code(uid, request_id, login))
         with self._ending_when_spent(uid, request_id):
             code = codes.verify(parts, uid, "reset", request_id, typed, seen)
         with parts.store.write() as uow:
@@ -300,7 +302,7 @@ class Recover:
     ) -> Request:
         """Check a code of the authenticator app; it shares the tries of mailed codes.
 
-        Raises what ``enter_code`` raises, and ``ProofsMissing`` before the questions are answered.
+        Raises what ``enter_code`` raises.
         """
         parts = self._parts
         self._answered(self._at_code(uid, request_id, login))

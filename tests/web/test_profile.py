@@ -306,6 +306,20 @@ def test_the_holder_chooses_among_masked_addresses(two_ways: World) -> None:
     assert "…@" not in shown[0]  # before the questions nothing of them is told
 
 
+@pytest.mark.parametrize("field", ["code", "app-code"])
+@pytest.mark.parametrize("typed", ["", "1", "12345678"])
+def test_no_way_is_told_before_the_answers_are_right(
+    two_ways: World, field: str, typed: str
+) -> None:
+    """A password alone shows neither a masked address nor who has an app."""
+    visitor = two_ways.logged_in()
+    path = two_ways.open_request(visitor)
+    page = visitor.send(path, f"{path}/code", **{field: typed})
+    assert page.status_code == 409
+    for told in ("…@", "uthenticator", "Send a code to"):
+        assert told not in flat(page.text)
+
+
 @pytest.mark.parametrize("channel", ["directory", "second-pending", "former", "x" * 300, "2"])
 def test_no_other_box_can_be_named(two_ways: World, channel: str) -> None:
     world = two_ways
