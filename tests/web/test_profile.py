@@ -400,6 +400,16 @@ def test_no_code_is_asked_for_where_no_address_waits(world: World) -> None:
         assert "No address waits to be confirmed." in page.text
 
 
+def test_a_form_that_an_outage_refuses_says_when_to_come_back(world: World) -> None:
+    visitor = world.holder_of("alice")
+    fields = filled()
+    token = visitor.token("/profile")
+    world.vault.gone = True
+    page = visitor.post("/profile", {"csrf_token": token, **fields})
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "300")
+    assert fields["answer-1"] in page.text  # nothing typed is lost
+
+
 def test_an_outage_is_told_and_costs_nothing(world: World) -> None:
     world.enrol()
     alice = world.holder_of("alice")
