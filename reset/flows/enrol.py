@@ -20,6 +20,7 @@ from reset.errors import BadInput, CodeDead, NoProfile, ProfileRefused
 from reset.flows import answers, codes
 from reset.flows.channels import channels
 from reset.flows.mails import post_change
+from reset.flows.opening import missing
 from reset.flows.parts import Parts
 from reset.flows.requests import move
 from reset.ports import UnitOfWork
@@ -59,6 +60,11 @@ class Enrol:
         """The ways to a code that count."""
         with self._parts.store.read() as uow:
             return channels(self._parts, uow, uid, uow.profiles.get(uid))
+
+    def missing(self, uid: str) -> str:
+        """What a reset would still need of this person, as ``opening.missing`` says it."""
+        with self._parts.store.read() as uow:
+            return missing(self._parts, uow, uid)
 
     # --- questions and the first address -------------------------------------------------
     def check(self, person: Person, chosen: Sequence[Chosen], address: str) -> Problems:

@@ -88,6 +88,7 @@ def _context(rows: list[Row] | None = None, address: str | None = None) -> dict[
     return {
         "profile": profile,
         "channels": flows().enrol.channels(uid),
+        "missing": flows().enrol.missing(uid),
         "right_at": flows().rehearse.right_at(uid),
         "rows": rows + [_row("")] * (shown - len(rows)),
         "most_rows": _most_rows(),

@@ -132,7 +132,7 @@ WORDS: Mapping[str, Words] = {
         "Each problem is named below; change these fields and save again.",
     ),
     "no-profile": Words(
-        409, "You have not registered any questions",
+        409, "You have not registered enough questions",
         "A reset by yourself needs questions that you registered while your token worked.",
         _OFFICE,
     ),

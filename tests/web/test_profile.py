@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from reset.core.policy import Policy
 from reset.errors import Unavailable
 from reset.flows.enrol import Enrol
 from reset.flows.recover import Recover
@@ -254,6 +255,21 @@ def test_no_app_without_questions(world: World) -> None:
     page = world.holder_of("bob").send("/profile/app", "/profile/app")
     assert page.status_code == 409
     assert "<svg" not in page.text
+
+
+def test_a_profile_that_is_too_small_by_now_is_not_called_prepared(world: World) -> None:
+    """The policy asks more than it did: both sites say the same of one profile."""
+    world.enrol()
+    stricter = Policy(questions_asked=5, questions_minimum=7)
+    parts = replace(world.parts, policy=stricter)
+    flows = replace(world.flows, enrol=Enrol(parts), recover=Recover(parts))
+    settings = replace(world.settings, policy=stricter)
+    later = World(parts, flows, settings, world.watch, world.vault)
+    for page in ("/", "/profile"):
+        assert "You are prepared" not in later.holder_of("alice").get(page).text
+    text = flat(later.holder_of("alice").get("/profile").text)
+    assert "More questions are needed by now: at least 7." in text
+    assert "You have not registered enough questions" in later.logged_in().get("/").text
 
 
 def test_an_address_that_counts_no_more_is_told(world: World) -> None:

@@ -237,7 +237,7 @@ def test_no_page_of_the_holder_shows_the_recovery_address(world: World) -> None:
 def test_without_questions_the_office_is_named(world: World) -> None:
     visitor: Visitor = world.logged_in()
     page = visitor.get("/").text
-    assert "You have not registered any questions" in page
+    assert "You have not registered enough questions" in page
     refused = visitor.post("/reset", {"csrf_token": visitor.token("/")})
     assert refused.status_code == 409
     assert "registration office" in refused.text
