@@ -240,6 +240,9 @@ def _doctor(arguments: Arguments) -> None:
         print(f"custodian {name}: {fact}")
     for name, fact in made.parts.directory.check().items():
         print(f"directory {name}: {fact}")
+    sign_on = made.parts.sign_on
+    for name, fact in sign_on.check().items() if sign_on else ():
+        print(f"single-sign-on {name}: {fact}")
     policy = made.parts.policy
     print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
     for one in policy.acceptances:

@@ -236,7 +236,8 @@ class AcceptanceSettings(_Part):
 
 
 class PolicySettings(_Part):
-    """Every limit of ``core.policy.Policy``; ages in the unit that the name says."""
+    """The limits of ``core.policy.Policy`` that an institution may set; ages in the unit that the
+    name says."""
 
     questions_minimum: int = Policy.questions_minimum
     questions_asked: int = Policy.questions_asked

@@ -89,8 +89,8 @@ class ProfileRefused(ResetError):
 
 
 class NoProfile(ResetError):
-    """data: ``missing``: ``profile``, ``recovery-address``, ``second-address`` or ``app``
-    (S1.54)."""
+    """data: ``missing``: ``profile`` or ``recovery-address`` for a reset (S1.54); ``questions``,
+    ``second-address`` or ``app`` for a change of the profile."""
 
     code = "no-profile"
 
@@ -157,7 +157,7 @@ class CodeWrong(ResetError):
 
 
 class CodeDead(ResetError):
-    """data: ``why``: ``expired``, ``used``, ``tries``, ``none``, ``no-app``."""
+    """data: ``why``: ``expired``, ``used``, ``tries``, ``none``, ``changed``, ``no-app``."""
 
     code = "code-dead"
 

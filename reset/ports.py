@@ -95,6 +95,9 @@ class SingleSignOn(Protocol):
         """Who logged in, for the code that came back. Raises ``SignOnRefused``,
         ``Unavailable``."""
 
+    def check(self) -> Mapping[str, str]:
+        """Facts for operators. Raises ``Unavailable`` with ``why``."""
+
 
 class Hasher(Protocol):
     @property
@@ -391,13 +394,16 @@ class Throttle(Protocol):
     def reserve(self, key: str, at: datetime) -> int:
         """0 when an attempt may go on (it is counted), else the seconds to wait."""
 
+    def give_back(self, key: str, at: datetime) -> None:
+        """An attempt of ``reserve`` at this time did not count after all."""
+
     def clear(self, key: str) -> None: ...
     def take(self, key: str, at: datetime, every: timedelta, burst: int) -> int:
         """0 when an attempt may go on, else the seconds to wait: ``burst`` at once, then one in
         ``every``. Nobody waits longer than that."""
 
     def put_back(self, key: str, every: timedelta) -> None:
-        """An attempt that was taken did not count after all."""
+        """An attempt of ``take`` did not count after all."""
 
 
 class Requests(Protocol):
@@ -539,7 +545,16 @@ class Sessions(Protocol):
     def touch(self, key: str, at: datetime) -> None:
         """Move the idle age of a session that still exists."""
 
+    def keep(self, key: str, data: str) -> None:
+        """Change the data of a session that still exists."""
+
+    def renew(self, key: str, session: Session) -> bool:
+        """Put ``session`` in the place of that with ``key``; False when it was ended."""
+
     def delete(self, key: str) -> None: ...
+    def end(self, handle: str) -> None:
+        """Delete it under whatever key it has by now."""
+
     def of_person(self, uid: str) -> list[Session]:
         """All sessions of a person, the newest first."""
 

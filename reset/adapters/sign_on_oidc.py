@@ -7,13 +7,14 @@ Rules (OpenID Connect Core 1.0 section 3.1, RFC 9700):
    not tell when that was, or tells an old one, is refused.
 3. Signed with an asymmetric algorithm by a key of the provider, for this client alone.
 4. HTTPS only, no redirects, a time-out for every call; the browser carries nothing but the code.
+5. A provider that does not answer is left alone for a while: it holds up one visitor, not all.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,8 +35,10 @@ from reset.ports import Attempt, SignedOn
 ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 SECONDS = 5  # for one call of the provider
 METADATA_AGE = 600  # seconds
+REST = 10.0  # seconds until a provider that did not answer is asked again
 FRESH = timedelta(minutes=10)  # from the login at the provider to the ID token in our hands
 SKEW = timedelta(minutes=1)  # between two clocks
+_SILENT = (requests.ConnectionError, requests.Timeout)
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -58,12 +61,15 @@ class OidcSignOn:
         pid_claim: str,
         acr: str = "",
         ca_file: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer, self._client_id, self._secret = issuer, client_id, client_secret
         self._redirect_uri, self._pid_claim = redirect_uri, pid_claim
         self._acr, self._ca_file = acr, ca_file
         self._lock = threading.Lock()
+        self._clock = clock
         self._metadata: tuple[float, dict[str, str]] | None = None
+        self._rests_until = clock()
 
     def address(self, attempt: Attempt) -> str:
         """Where the browser is sent. Raises ``Unavailable``."""
@@ -96,6 +102,12 @@ class OidcSignOn:
             keys = self._json(client, known["jwks_uri"])
         return self._checked(told, keys, attempt, at)
 
+    def check(self) -> Mapping[str, str]:
+        """Ask the provider for its metadata. Raises ``Unavailable``."""
+        with self._asking() as client:
+            self._known(client)
+        return {self._issuer: "ok"}
+
     def _checked(
         self, told: dict[str, Any], keys: dict[str, Any], attempt: Attempt, at: datetime
     ) -> SignedOn:
@@ -117,15 +129,15 @@ class OidcSignOn:
         since = claims.get("auth_time")
         if not isinstance(since, int) or isinstance(since, bool):
             raise SignOnRefused(rule="no-time")
-        logged_in = datetime.fromtimestamp(since, UTC)
-        if not at - FRESH < logged_in <= at + SKEW:
+        earliest, latest = (at - FRESH).timestamp(), (at + SKEW).timestamp()
+        if not earliest < since <= latest:
             raise SignOnRefused(rule="not-fresh")
         if self._acr and claims.get("acr") != self._acr:
             raise SignOnRefused(rule="acr")
         pid = claims.get(self._pid_claim)
         if not isinstance(pid, str) or not pid:
             raise SignOnRefused(rule="no-name")
-        return SignedOn(pid, min(logged_in, at))
+        return SignedOn(pid, min(datetime.fromtimestamp(since, UTC), at))
 
     # --- the provider --------------------------------------------------------------------
     @contextmanager
@@ -145,18 +157,24 @@ class OidcSignOn:
             try:
                 yield client
             except requests.RequestException as error:
+                if isinstance(error, _SILENT):
+                    self._rests_until = self._clock() + REST
                 raise Unavailable(part="single-sign-on") from error
 
     def _known(self, client: OAuth2Session) -> dict[str, str]:
         """The provider's metadata (OpenID Connect Discovery 1.0 section 4), kept for minutes."""
         with self._lock:
-            if self._metadata is None or time.monotonic() - self._metadata[0] > METADATA_AGE:
+            if self._clock() < self._rests_until:
+                raise Unavailable(part="single-sign-on", why="no answer")
+            if self._metadata is None or self._clock() - self._metadata[0] > METADATA_AGE:
+                self._rests_until = self._clock() + REST  # for those who wait for the lock
                 told = self._json(client, f"{self._issuer}/.well-known/openid-configuration")
                 if told.get("issuer") != self._issuer or not all(
                     urlsplit(str(told.get(name))).scheme == "https" for name in _ENDPOINTS
                 ):
                     raise Unavailable(part="single-sign-on", why="metadata")
-                self._metadata = (time.monotonic(), {n: str(told[n]) for n in _ENDPOINTS})
+                self._rests_until = self._clock()
+                self._metadata = (self._rests_until, {n: str(told[n]) for n in _ENDPOINTS})
             return self._metadata[1]
 
     def _json(self, client: OAuth2Session, url: str) -> dict[str, Any]:

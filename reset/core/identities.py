@@ -29,15 +29,17 @@ class Person:
 ROLES = frozenset({"office", "help-desk", "auditor", "administrator"})
 
 
-_LONGEST = 200  # characters of a name or an address
+PID_LIMIT = 128  # characters of a login name
+# characters; a login name that no form takes would be nobody's
+_LONGEST = {"uid": 200, "pid": PID_LIMIT, "name": 200, "mail": 200}
 
 
 def fault(person: Person) -> str:
     """The rule that a person's fields break, whatever directory they come from; empty: none."""
-    for name in ("uid", "pid", "name", "mail"):
+    for name, longest in _LONGEST.items():
         text = getattr(person, name)
-        if not text or len(text) > _LONGEST or not text.isprintable():
-            return f"{name} is empty or not printable"
+        if not 0 < len(text) <= longest or not text.isprintable():
+            return f"{name} must be 1 to {longest} printable characters"
     if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", person.mail):
         return "mail must be one address"
     if not person.roles <= ROLES:

@@ -196,7 +196,11 @@ class Policy:
             (not 1 <= self.code_sends_per_hour <= 10, "code_sends_per_hour: 1 to 10"),
             (self.pairing_age > timedelta(hours=1), "pairing_age: at most 60 minutes"),
             (not 1 <= self.pairing_tries <= 10, "pairing_tries: 1 to 10"),
-            (self.requests_per_day < 1, "requests_per_day: at least 1"),
+            (
+                not 1 <= self.requests_per_day <= 10,
+                "requests_per_day: 1 to 10, each brings new tries at a code",
+            ),
+            (self.approval_age > timedelta(days=7), "approval_age: at most 7 days"),
             (self.pin.minimum < 8, "pin.minimum: at least 8 (S1.12)"),
             (self.pin.maximum < self.pin.minimum, "pin.maximum: not below pin.minimum"),
             (not 3 <= self.pin.classes <= 4, "pin.classes: 3 or 4 (S1.13)"),
@@ -208,10 +212,13 @@ class Policy:
                 not timedelta(seconds=30) <= self.lease <= timedelta(minutes=10),
                 "lease: 30 seconds to 10 minutes",
             ),
-            (self.releases_per_hour < 1, "releases_per_hour: at least 1"),
+            (
+                not 1 <= self.releases_per_hour <= 1000,
+                "releases_per_hour: 1 to 1000, a cap that nobody reaches is none",
+            ),
             (self.releases_per_approval < 1, "releases_per_approval: at least 1"),
             (self.address_failures < 10, "address_failures: at least 10, people share addresses"),
-            (self.session_idle > self.session_absolute, "session_idle: above session_absolute"),
+            (self.session_idle > timedelta(hours=1), "session_idle: at most 60 minutes"),
             (self.session_absolute > timedelta(hours=12), "session_absolute: at most 12 hours"),
         )
         lines = [line for broken, line in checks if broken]

@@ -10,7 +10,7 @@ Rules (S1.44, S1.46, S1.57-S1.61, S1.74):
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -88,6 +88,12 @@ class Channels:
     def any(self) -> bool:
         """Whether there is a way at all."""
         return self.app or self.mailbox or bool(self.addresses)
+
+
+def is_within(address: str, domains: Iterable[str]) -> bool:
+    """Whether a mailbox is in one of these mail domains (lower case), or below one of them."""
+    domain = address.rpartition("@")[2].lower()
+    return any(f".{domain}".endswith(f".{one}") for one in domains)
 
 
 def masked(address: str) -> str:

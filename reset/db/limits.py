@@ -95,6 +95,14 @@ class SqlThrottle(Repository):
         )
         return 0
 
+    def give_back(self, key: str, at: datetime) -> None:
+        """An attempt of ``reserve`` at this time did not count after all."""
+        self._connection.execute(
+            update(throttle)
+            .where(throttle.c.key == key, throttle.c.failures > 0)
+            .values(failures=throttle.c.failures - 1, free_at=at)
+        )
+
     def take(self, key: str, at: datetime, every: timedelta, burst: int) -> int:
         """0 when an attempt may go on (it is counted), else the whole seconds to wait.
 
@@ -114,7 +122,7 @@ class SqlThrottle(Repository):
         return 0
 
     def put_back(self, key: str, every: timedelta) -> None:
-        """An attempt that was taken did not count after all."""
+        """An attempt of ``take`` did not count after all."""
         held = select(throttle.c.free_at).where(throttle.c.key == key)
         full: datetime | None = self._connection.scalar(self._held(held))
         if full is not None:

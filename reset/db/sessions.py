@@ -26,9 +26,22 @@ class SqlSessions(Repository):
         """Move the idle age of a session that still exists."""
         self._connection.execute(update(sessions).where(sessions.c.key == key).values(seen_at=at))
 
+    def keep(self, key: str, data: str) -> None:
+        """Change the data of a session that still exists."""
+        self._connection.execute(update(sessions).where(sessions.c.key == key).values(data=data))
+
+    def renew(self, key: str, session: Session) -> bool:
+        """Put ``session`` in the place of that with ``key``; False when it was ended."""
+        # in place: whoever ends it at this moment by its handle finds this very row
+        return self._changed(update(sessions).where(sessions.c.key == key).values(vars(session)))
+
     def delete(self, key: str) -> None:
-        """End a session."""
+        """End the session with this key."""
         self._connection.execute(delete(sessions).where(sessions.c.key == key))
+
+    def end(self, handle: str) -> None:
+        """End the session with this handle, under whatever key it has by now."""
+        self._connection.execute(delete(sessions).where(sessions.c.handle == handle))
 
     def of_person(self, uid: str) -> list[Session]:
         """All sessions of a person, the newest first."""

@@ -50,6 +50,14 @@ def approver_uids(parts: Parts, holder_uid: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(active))
 
 
+def may_approve(parts: Parts, uow: UnitOfWork, holder_uid: str) -> tuple[str, ...]:
+    """The UIDs of all who may approve now: those named, then those who stand in for one (S1.88)."""
+    named, now = approver_uids(parts, holder_uid), parts.clock.now()
+    granted = (d for uid in named for d in uow.approvals.delegations_of(uid))
+    standing_in = (d.delegate_uid for d in granted if d.in_force(now))
+    return tuple(dict.fromkeys((*named, *(uid for uid in standing_in if uid != holder_uid))))
+
+
 def entitled(parts: Parts, uow: UnitOfWork, approver_uid: str, holder_uid: str) -> str:
     """For whom the approver may act, now. Raises ``SelfApproval``, ``NoApprover``."""
     named = approver_uids(parts, holder_uid)
@@ -179,6 +187,12 @@ class Approve:
             parts, uow, ready.uid, "approved", approver=statement.approver_name,
             token=ready.token_serial, until=show(ready.expires_at),
         )  # fmt: skip
+        if statement.acting_for != approvals.NOBODY:
+            post(
+                parts, uow, statement.acting_for, "approved-for-you", boxes=("directory",),
+                approver=statement.approver_name, holder=statement.holder_name,
+                token=ready.token_serial,
+            )  # fmt: skip
         return ready
 
     def deny(self, person: Person, request_id: str, reason: str) -> None:
@@ -241,11 +255,12 @@ class Approve:
             uow.approvals.add_delegation(granted)
             facts = {"delegate": found.uid, "starts": show(starts), "ends": show(ends)}
             uow.audit.append("delegation-granted", person.uid, facts)
-            post(
-                parts, uow, found.uid, "delegation-granted", boxes=("directory",),
-                principal=person.name, starts=starts.date().isoformat(),
-                ends=(ends - timedelta(microseconds=1)).date().isoformat(),
-            )  # fmt: skip
+            for uid, kind in ((found.uid, "delegation-granted"), (person.uid, "delegation-made")):
+                post(
+                    parts, uow, uid, kind, boxes=("directory",), principal=person.name,
+                    delegate=found.name, starts=starts.date().isoformat(),
+                    ends=(ends - timedelta(microseconds=1)).date().isoformat(),
+                )  # fmt: skip
         return granted
 
     def revoke(self, uid: str, delegation_id: str) -> None:

@@ -63,7 +63,7 @@ class Authenticators:
         with parts.store.write() as uow:
             profile = uow.profiles.get(person.uid)
             if profile is None or not profile.answers:
-                raise NoProfile(missing="profile")
+                raise NoProfile(missing="questions")
             uow.authenticators.begin(new)
         issuer = f"{parts.institution[:_ISSUER_LIMIT]} token reset".strip()
         app = TOTP(key, DIGITS, SHA1(), PERIOD)  # noqa: S303  what apps can do; HMAC stands

@@ -28,6 +28,7 @@ from reset.core.custody import Operation
 from reset.core.requests import Request
 from reset.core.tokens import Job, Token, tidy_serial
 from reset.errors import (
+    Busy,
     JobRefused,
     LeaseRunning,
     NoApprover,
@@ -369,11 +370,15 @@ class Custody:
 
     def _finish(self, before: Operation, after: Operation, job: Job, token: Token) -> None:
         parts = self._parts
+        with parts.store.read() as uow:
+            approval = uow.approvals.of_request(after.request_id)
+        if approval is None:
+            raise RuntimeError("an operation has an approval")
+        names = self._name(job.uid), self._name(approval.approver_uid)
         with committing("service.done", parts.store.write()) as uow:
             request = uow.requests.get(after.request_id)
-            approval = uow.approvals.of_request(after.request_id)
-            if request is None or approval is None:
-                raise RuntimeError("an operation has a request and an approval")
+            if request is None:
+                raise RuntimeError("an operation has a request")
             uow.operations.save(after, expected=before.state, epoch=before.epoch)
             uow.tokens.put(replace(token, so_version=after.pending_version))
             move(self._parts, uow, request, "finish")
@@ -382,21 +387,26 @@ class Custody:
             facts = {"operation": after.id, "token": token.serial, "version": after.pending_version}
             uow.audit.append("custody-done", job.uid, facts)
             uow.audit.append("reset-done", job.uid, {"request": request.id, "token": token.serial})
-            self._tell_people(uow, request, approval.approver_uid, token)
+            self._tell_people(uow, request, approval.approver_uid, names)
         self._tell_custodian(after)
 
     def _tell_people(
-        self, uow: UnitOfWork, request: Request, approver_uid: str, token: Token
+        self, uow: UnitOfWork, request: Request, approver_uid: str, names: tuple[str, str]
     ) -> None:
-        parts, at = self._parts, show(self._parts.clock.now())
-        holder = parts.directory.by_uid(request.uid)
-        approver = parts.directory.by_uid(approver_uid)
-        name = approver.name if approver else approver_uid
-        post(parts, uow, request.uid, "reset-done", token=token.serial, at=at, approver=name)
+        parts, token, (holder, approver) = self._parts, request.token_serial, names
+        at = show(parts.clock.now())
+        post(parts, uow, request.uid, "reset-done", token=token, at=at, approver=approver)
         post(
-            parts, uow, approver_uid, "reset-done-approver", boxes=("directory",),
-            token=token.serial, at=at, holder=holder.name if holder else request.uid,
+            parts, uow, approver_uid, "reset-done-approver", boxes=("directory",), token=token,
+            at=at, holder=holder,
         )  # fmt: skip
+
+    def _name(self, uid: str) -> str:
+        """What a mail calls a person; a directory that is away undoes nothing on the token."""
+        with suppress(Busy, Unavailable):
+            found = self._parts.directory.by_uid(uid)
+            return found.name if found else uid
+        return uid
 
     def _tell_custodian(self, operation: Operation) -> None:
         """The end is committed here first; when the custodian is away, ``Upkeep`` tells it."""

@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 
 from reset.core.codes import Purpose, check_alive
 from reset.core.identities import Person
-from reset.core.profile import SLOTS, Channels, Profile, Slot
+from reset.core.profile import SLOTS, Channels, Profile, Slot, is_within
 from reset.core.registration import Chosen, registration_problems
+from reset.core.requests import TRANSITIONS
 from reset.errors import BadInput, CodeDead, NoProfile, ProfileRefused
 from reset.flows import answers, codes
 from reset.flows.channels import channels
 from reset.flows.mails import post_change
+from reset.flows.opening import missing
 from reset.flows.parts import Parts
+from reset.flows.requests import move
 from reset.ports import UnitOfWork
 
 Problems = list[dict[str, object]]
@@ -32,16 +35,15 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class _Form:
-    """How the forms call an address and its code, and the purpose of that code."""
+    """How the forms call the code of an address, and its purpose."""
 
-    address: str
     code: str
     purpose: Purpose
 
 
 _FORMS: dict[Slot, _Form] = {
-    "recovery": _Form("recovery-address", "code", "address"),
-    "second": _Form("second-address", "second-code", "second-address"),
+    "recovery": _Form("code", "address"),
+    "second": _Form("second-code", "second-address"),
 }
 
 
@@ -57,7 +59,12 @@ class Enrol:
     def channels(self, uid: str) -> Channels:
         """The ways to a code that count."""
         with self._parts.store.read() as uow:
-            return channels(self._parts.policy, uow, uid, uow.profiles.get(uid))
+            return channels(self._parts, uow, uid, uow.profiles.get(uid))
+
+    def missing(self, uid: str) -> str:
+        """What a reset would still need of this person, as ``opening.missing`` says it."""
+        with self._parts.store.read() as uow:
+            return missing(self._parts, uow, uid)
 
     # --- questions and the first address -------------------------------------------------
     def check(self, person: Person, chosen: Sequence[Chosen], address: str) -> Problems:
@@ -82,7 +89,7 @@ class Enrol:
         with parts.store.write() as uow:
             before = uow.profiles.get(uid)
             if before is None and not new:
-                raise NoProfile(missing="profile")  # deleted in this moment
+                raise NoProfile(missing="questions")  # deleted in this moment
             profile = before or Profile(uid, (), "", "", now)
             if new:
                 profile = replace(profile, answers=new, answers_at=now)
@@ -117,21 +124,36 @@ class Enrol:
             return "address"
         if address.lower() in (other.lower() for other in others):
             return "same-address"
-        domain = address.rpartition("@")[2].lower()
         own = person.mail.rpartition("@")[2].lower()
         # a mailbox that the PID opens is no second way (S1.74)
-        return "same-mailbox" if domain == own or domain in self._parts.mail_domains else ""
+        same = is_within(address, {own, *self._parts.mail_domains})
+        return "same-mailbox" if same else ""
 
     def delete(self, uid: str) -> None:
-        """Delete the profile (S1.46); self-service ends for this person. Raises ``NoProfile``."""
+        """Delete the profile (S1.46); self-service ends for this person, and with it what is open.
+
+        Raises ``NoProfile``.
+        """
         with self._parts.store.write() as uow:
             profile = uow.profiles.get(uid)
             if profile is None:
-                raise NoProfile(missing="profile")
+                raise NoProfile(missing="questions")
             gone = [profile.confirmed(slot) for slot in SLOTS]
             uow.profiles.delete(uid)
             uow.audit.append("profile-deleted", uid, {})
+            self._end_requests(uow, uid)
             post_change(self._parts, uow, uid, "profile-deleted", gone)
+
+    def _end_requests(self, uow: UnitOfWork, uid: str) -> None:
+        """End every open request, but for one whose SO PIN may have left."""
+        because = "profile-deleted"
+        for token in uow.tokens.of_holder(uid):
+            found = uow.requests.open_of_token(token.serial)
+            request = uow.requests.get(found.id) if found else None  # held from here on
+            if request and request.uid == uid and (request.state, "cancel") in TRANSITIONS:
+                move(self._parts, uow, replace(request, ended_because=because), "cancel")
+                facts = {"request": request.id, "because": because}
+                uow.audit.append("request-cancelled", uid, facts)
 
     # --- the second address ----------------------------------------------------------------
     def set_second(self, person: Person, address: str) -> None:
@@ -144,7 +166,7 @@ class Enrol:
         with parts.store.write() as uow:
             before = uow.profiles.get(uid)
             if before is None or not before.answers:
-                raise NoProfile(missing="profile")
+                raise NoProfile(missing="questions")
             first = (before.recovery_pending, before.recovery_address)
             rule = self._address_problem(address, person, first)
             if rule:
@@ -197,11 +219,11 @@ class Enrol:
         codes.send(self._parts, uow, uid, purpose, uid, box=f"{slot}-pending", method="address")
 
     def send_code(self, uid: str, slot: Slot = "recovery") -> None:
-        """Mail a new code to the pending address. Raises ``NoProfile``, ``CodeSendsSpent``."""
+        """Mail a new code to the pending address. Raises ``BadInput``, ``CodeSendsSpent``."""
         with self._parts.store.write() as uow:
             profile = uow.profiles.get(uid)
             if profile is None or not profile.pending(slot):
-                raise NoProfile(missing=_FORMS[slot].address)
+                raise BadInput(field=_FORMS[slot].code, rule="nothing-pending")
             self._send(uow, uid, slot)
 
     def confirm(self, uid: str, typed: str, slot: Slot = "recovery") -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from reset.core.identities import Person, tidy_pid
+from reset.core.identities import PID_LIMIT, Person, tidy_pid
 from reset.core.tokens import Token
 from reset.errors import (
     BadInput,
+    Busy,
     CertificateRefused,
     LoginRefused,
     NotFound,
     SignOnRefused,
     SlowDown,
+    Unavailable,
 )
 from reset.flows.parts import Parts
 from reset.ports import Attempt, SignedOn
 
-PID_LIMIT = 128  # characters
 PASSWORD_LIMIT = 256  # bytes; more is refused before hashing (peer failure 34)
 
 
@@ -52,7 +53,7 @@ class Login:
 
         The attempt is counted before the password is looked at; failures slow down the pair of
         login name and network, and a network that tries many names, but nobody can lock somebody
-        else out (S1.97, peer failure 41).
+        else out (S1.97, peer failure 41). What nobody looked at costs nothing.
         Raises ``BadInput``, ``SlowDown``, ``LoginRefused``, ``Busy``, ``Unavailable``.
         """
         name = tidy_pid(pid)
@@ -68,9 +69,15 @@ class Login:
         around = f"network:{network}"
         with parts.store.write() as uow:
             wait = uow.throttle.reserve(key, now) or uow.throttle.take(around, now, every, burst)
-        if wait:
-            raise SlowDown(retry_after=wait)
-        person = parts.directory.check_password(name, password)
+            if wait:  # inside: where the network waits, the name is not charged either
+                raise SlowDown(retry_after=wait)
+        try:
+            person = parts.directory.check_password(name, password)
+        except (Busy, Unavailable):
+            with parts.store.write() as uow:
+                uow.throttle.give_back(key, now)
+                uow.throttle.put_back(around, every)
+            raise
         uid = person.uid if person else parts.directory.uid_of(name)
         with parts.store.write() as uow:
             if person is None:
@@ -86,7 +93,8 @@ class Login:
     def with_sign_on(self, code: str, attempt: Attempt, address: str) -> Person:
         """The person whom the institution's single sign-on names, for the code it gave.
 
-        Raises ``NotFound`` where there is none, ``SignOnRefused``, ``SlowDown``, ``Unavailable``.
+        Raises ``NotFound`` where there is none, ``SignOnRefused``, ``SlowDown``, ``Busy``,
+        ``Unavailable``.
         """
         parts, now = self._parts, self._parts.clock.now()
         if parts.sign_on is None:
@@ -104,6 +112,10 @@ class Login:
                 facts = {"address": address, "by": "single-sign-on", "rule": refused.data["rule"]}
                 uow.audit.append("login-refused", "unknown", facts)
             raise
+        except (Busy, Unavailable):
+            with parts.store.write() as uow:
+                uow.throttle.put_back(around, every)
+            raise
         with parts.store.write() as uow:
             uow.throttle.put_back(around, every)
             facts = {"address": address, "by": "single-sign-on"}
@@ -111,9 +123,14 @@ class Login:
         return person
 
     def _signed_on(self, signed: SignedOn) -> Person:
-        """The person of a login name that the provider told; the directory notes whose it is."""
-        name = tidy_pid(signed.pid)
-        person = self._parts.directory.by_pid(name) if 0 < len(name) <= PID_LIMIT else None
+        """The person of a login name that the provider told; the directory notes whose it is.
+
+        No password stands behind the name here, so only capitals may differ: what a person's own
+        typing is forgiven may be another account's name at the provider (peer failure 23).
+        """
+        name, told = tidy_pid(signed.pid), signed.pid
+        same = name == (told.lower() if told.isascii() else told)
+        person = self._parts.directory.by_pid(name) if same and 0 < len(name) <= PID_LIMIT else None
         if person is None:
             raise SignOnRefused(rule="person")
         self._parts.directory.keep(person.uid)
@@ -154,8 +171,3 @@ class Login:
                 login.person.uid,
                 {"address": address, "token": login.token.serial},
             )
-
-    def note_logout(self, uid: str) -> None:
-        """Record that a session was ended by its person."""
-        with self._parts.store.write() as uow:
-            uow.audit.append("logout", uid, {})

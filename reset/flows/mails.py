@@ -144,6 +144,18 @@ TEXTS: Mapping[str, Text] = {
         "Token: {token}\nNothing was changed on it. You can start again at {public_url}; tell the "
         "help desk if it happens twice.\n",
     ),
+    "approved-for-you": Text(
+        "{approver} approved a PIN reset in your place",
+        "Hello {name},\n\n{approver}, who stands in for you, approved that the PIN of a token of "
+        "{holder} is reset.\nToken: {token}\nIf nobody should stand in for you, end it at "
+        "{certificate_url}/delegations and tell the registration office at once.\n",
+    ),
+    "delegation-made": Text(
+        "{delegate} may approve PIN resets in your place",
+        "Hello {name},\n\nwith your token certificate you let {delegate} approve PIN resets in "
+        "your place from {starts} to {ends} (both included, UTC). You can end it at any time at "
+        "{certificate_url}/delegations\n" + _NOT_YOU,
+    ),
     "delegation-granted": Text(
         "You may approve PIN resets for {principal}",
         "Hello {name},\n\n{principal} lets you approve PIN resets in their place from {starts} "

@@ -54,7 +54,7 @@ def missing(parts: Parts, uow: UnitOfWork, uid: str) -> str:
     # a policy that asks more than it did makes a small profile none
     if profile is None or len(profile.answers) <= parts.policy.questions_asked:
         return "profile"
-    return "" if channels(parts.policy, uow, uid, profile).any else "recovery-address"
+    return "" if channels(parts, uow, uid, profile).any else "recovery-address"
 
 
 def open_request(

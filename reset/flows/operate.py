@@ -16,7 +16,7 @@ from reset.core.profile import Channels, Profile
 from reset.core.requests import Request
 from reset.core.tokens import Token
 from reset.errors import BadInput, Forbidden, StateConflict
-from reset.flows.approve import approver_uids
+from reset.flows.approve import may_approve
 from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.opening import rounds_key
@@ -71,7 +71,8 @@ class Operate:
         _allow(operator)
         parts = self._parts
         person = parts.person(uid)
-        approvers = [parts.directory.by_uid(a) for a in approver_uids(parts, uid)]
+        with parts.store.read() as uow:
+            approvers = [parts.directory.by_uid(a) for a in may_approve(parts, uow, uid)]
         with parts.store.write() as uow:
             uow.audit.append("person-looked-up", operator.uid, {"person": uid})
             tokens = tuple(uow.tokens.of_holder(uid))
@@ -82,7 +83,7 @@ class Operate:
                 person=person,
                 tokens=tokens,
                 profile=profile,
-                channels=channels(parts.policy, uow, uid, profile),
+                channels=channels(parts, uow, uid, profile),
                 requests=tuple(uow.requests.of_holder(uid)),
                 operations=tuple(o for o in found if o),
                 approvers=tuple(a for a in approvers if a),

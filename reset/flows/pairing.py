@@ -30,6 +30,7 @@ from reset.errors import (
     StateConflict,
 )
 from reset.flows.approve import Approve
+from reset.flows.login import network_of
 from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
@@ -176,7 +177,7 @@ class Pair:
             tried = job and uow.tries.reserve(key, parts.policy.pairing_tries)
             # only searching is slowed down: a known code has its own tries, and nobody behind the
             # same address pays for somebody who searches
-            wait = 0 if job else uow.throttle.reserve(f"pairing:{address}", now)
+            wait = 0 if job else uow.throttle.reserve(f"pairing:{network_of(address)}", now)
         if wait:
             raise SlowDown(retry_after=wait)
         if job is None or not tried:

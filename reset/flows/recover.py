@@ -20,7 +20,7 @@ from reset.core.assurance import Proof, Standing, standing
 from reset.core.custody import Operation
 from reset.core.identities import Person
 from reset.core.policy import CODE_BOXES
-from reset.core.profile import SLOTS, Channels, Draw, Slot, StoredAnswer
+from reset.core.profile import Channels, Draw, Slot, StoredAnswer
 from reset.core.requests import TRANSITIONS, Event, Request
 from reset.core.tokens import Token
 from reset.errors import (
@@ -37,7 +37,7 @@ from reset.errors import (
 )
 from reset.flows import authenticators, codes
 from reset.flows.answers import Renewed, all_match, check_typed, put_renewed, renewed
-from reset.flows.approve import approver_uids
+from reset.flows.approve import approver_uids, may_approve
 from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.opening import blocked, draw_set, missing, open_request, rounds_key
@@ -102,7 +102,7 @@ class Recover:
             proofs = [*uow.requests.proofs(request_id), login]
             operation = uow.operations.of_request(request_id)
             closed = blocked(parts, uow, uid)
-            ways = channels(parts.policy, uow, uid, uow.profiles.get(uid))
+            ways = channels(parts, uow, uid, uow.profiles.get(uid))
             spent = uow.tries.spent(rounds_key(uid))
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
             token = uow.tokens.get(request.token_serial)
@@ -268,8 +268,8 @@ class Recover:
         box, method = CODE_BOXES[kind]
         if kind == "mailbox":
             return box, method
-        profile = uow.profiles.get(uid)
-        slots = [s for s in SLOTS if profile and profile.confirmed(s)]
+        ways = channels(self._parts, uow, uid, uow.profiles.get(uid))
+        slots = [known for known, _ in ways.addresses]
         if not slots or (slot and slot not in slots):
             raise NoProfile(missing="recovery-address")
         return slot or slots[0], method
@@ -279,15 +279,21 @@ class Recover:
     ) -> Request:
         """Check a mailed code.
 
-        Raises ``BadInput``, ``CodeDead``, ``CodeWrong``, ``SelfServiceBlocked``, ``StateConflict``.
+        Raises ``BadInput``, ``CodeDead``, ``CodeWrong``, ``SelfServiceBlocked``, ``StateConflict``,
+        and ``ProofsMissing`` before the questions are answered: even what is wrong with a code
+        would tell which ways there are.
 
         When the tries of the request are spent it ends: a new one starts from the questions.
         """
         parts = self._parts
-        self._at_code(uid, request_id, login)
+        self._answered(self._at_code(uid, request_id, login))
         with self._ending_when_spent(uid, request_id):
             code = codes.verify(parts, uid, "reset", request_id, typed, seen)
         with parts.store.write() as uow:
+            profile = uow.profiles.get(uid)
+            # it may have gone to an address that is in the profile no more
+            if profile is None or code.created_at < profile.changed_at:
+                raise CodeDead(why="changed")
             codes.consume(parts, uow, code)
             return self._prove(uow, uid, request_id, login, code.method)
 
@@ -296,7 +302,7 @@ class Recover:
     ) -> Request:
         """Check a code of the authenticator app; it shares the tries of mailed codes.
 
-        Raises what ``enter_code`` raises, and ``ProofsMissing`` before the questions are answered.
+        Raises what ``enter_code`` raises.
         """
         parts = self._parts
         self._answered(self._at_code(uid, request_id, login))
@@ -348,7 +354,7 @@ class Recover:
         )
         holder = parts.person(uid)
         uow.audit.append("approver-asked", uid, {"request": request_id})
-        for approver in approver_uids(parts, uid):
+        for approver in may_approve(parts, uow, uid):
             post(
                 parts, uow, approver, "approver-asked", boxes=("directory",),
                 holder=holder.name, token=request.token_serial, until=show(request.expires_at),

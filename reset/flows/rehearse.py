@@ -74,7 +74,7 @@ class Rehearse:
         with self._parts.store.read() as uow:
             profile = uow.profiles.get(uid)
         if profile is None or not profile.answers:
-            raise NoProfile(missing="profile")
+            raise NoProfile(missing="questions")
         return profile
 
     def _spend(self, uid: str) -> int:
@@ -84,7 +84,7 @@ class Rehearse:
         now, limit = parts.clock.now(), parts.policy.rehearsals_per_hour
         with parts.store.write() as uow:
             if uow.profiles.get(uid) is None:
-                raise NoProfile(missing="profile")
+                raise NoProfile(missing="questions")
             spent = uow.rehearsals.reserve(uid, limit, now, now - HOUR)
             since = uow.rehearsals.since(uid) or now
         if spent is None:

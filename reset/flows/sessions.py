@@ -2,9 +2,11 @@
 
 Rules (ASVS 7, T22):
 
-1. A renewed session has a new cookie and the same handle; the row of the old cookie is gone.
+1. A renewed session has a new cookie and the same handle; the old cookie is worth nothing.
 2. A person sees all sessions of their own, on both sites, and may end each; the office may end
-   them all. An ended session stays ended.
+   them all.
+3. An ended session stays ended, whatever is under way: it is ended by its handle, and what is done
+   with it changes its row or nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from reset.core.identities import Person
-from reset.errors import Forbidden, NotFound
+from reset.errors import Forbidden, LoginNeeded, NotFound
 from reset.flows.parts import Parts
 from reset.ports import Session, UnitOfWork
 
@@ -52,27 +54,34 @@ class Sessions:
         now = self._parts.clock.now()
         agent = "".join(c for c in agent if c.isprintable())[:AGENT_LIMIT]
         handle = self._parts.new_id()
-        session = Session("", site, uid, data, now, now, handle, address, agent)
-        return self._store(session, _key(instead_of) if instead_of else "")
+        cookie = self._new_cookie()
+        with self._parts.store.write() as uow:
+            if instead_of:
+                uow.sessions.delete(_key(instead_of))
+            uow.sessions.put(
+                Session(_key(cookie), site, uid, data, now, now, handle, address, agent)
+            )
+        return cookie
 
     def renew(self, session: Session, data: str) -> str:
-        """A new cookie for a session after a step up; its absolute age goes on."""
-        moved = replace(session, data=data, seen_at=self._parts.clock.now())
-        return self._store(moved, session.key)
+        """A new cookie for a session after a step up; its absolute age goes on.
 
-    def _store(self, session: Session, ended: str) -> str:
-        cookie = self._parts.random.token(32).hex()
+        Raises ``LoginNeeded`` when the session was ended while the step was under way.
+        """
+        cookie, now = self._new_cookie(), self._parts.clock.now()
         with self._parts.store.write() as uow:
-            if ended:
-                uow.sessions.delete(ended)
-            uow.sessions.put(replace(session, key=_key(cookie)))
+            renewed = replace(session, key=_key(cookie), data=data, seen_at=now)
+            if not uow.sessions.renew(session.key, renewed):
+                raise LoginNeeded
         return cookie
+
+    def _new_cookie(self) -> str:
+        return self._parts.random.token(32).hex()
 
     def keep(self, session: Session, data: str) -> None:
         """Other data under the same cookie; an ended session stays ended."""
         with self._parts.store.write() as uow:
-            if uow.sessions.get(session.key):
-                uow.sessions.put(replace(session, data=data))
+            uow.sessions.keep(session.key, data)
 
     def touch(self, session: Session) -> None:
         """Move the idle age on, at most once a minute; an ended session stays ended."""
@@ -82,9 +91,10 @@ class Sessions:
                 uow.sessions.touch(session.key, now)
 
     def end(self, session: Session) -> None:
-        """Delete a session: its cookie is worth nothing from now on."""
+        """Its person leaves: the cookie is worth nothing from now on."""
         with self._parts.store.write() as uow:
-            uow.sessions.delete(session.key)
+            uow.sessions.end(session.handle)
+            uow.audit.append("logout", session.uid, {})
 
     # --- one's own, and those of a person who asks the office ------------------------
     def of_person(self, uid: str) -> list[Session]:
@@ -123,6 +133,6 @@ class Sessions:
 
 def _end(uow: UnitOfWork, actor: str, ended: list[Session]) -> None:
     for session in ended:
-        uow.sessions.delete(session.key)
+        uow.sessions.end(session.handle)
         facts = {"person": session.uid, "site": session.site, "session": session.handle}
         uow.audit.append("session-ended", actor, facts)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from reset.core.policy import RESUME_AGE
-from reset.errors import StateConflict, Unavailable
+from reset.errors import Busy, StateConflict, Unavailable
 from reset.flows import codes
 from reset.flows.custody import Custody
 from reset.flows.mails import post, write
@@ -38,7 +38,7 @@ class Upkeep:
         for mail in self._take_due():
             try:
                 self._deliver(mail)
-            except Unavailable:
+            except (Busy, Unavailable):
                 continue  # put off already
             with parts.store.write() as uow:
                 uow.outbox.sent(mail.id, parts.clock.now())

@@ -22,7 +22,7 @@ def home() -> ResponseReturnValue:
         "certificate_home.html",
         token=token(),
         profile=flows().enrol.profile(uid),
-        channels=flows().enrol.channels(uid),
+        missing=flows().enrol.missing(uid),
         waiting=len(flows().approve.waiting(uid)),
     )
 

@@ -88,6 +88,7 @@ def _context(rows: list[Row] | None = None, address: str | None = None) -> dict[
     return {
         "profile": profile,
         "channels": flows().enrol.channels(uid),
+        "missing": flows().enrol.missing(uid),
         "right_at": flows().rehearse.right_at(uid),
         "rows": rows + [_row("")] * (shown - len(rows)),
         "most_rows": _most_rows(),
@@ -176,7 +177,7 @@ def _confirm(slot: Slot, field: str, notice: str) -> ResponseReturnValue:
 def _send(slot: Slot, field: str) -> ResponseReturnValue:
     try:
         flows().enrol.send_code(person().uid, slot)
-    except (CodeSendsSpent, NoProfile) as refused:
+    except (CodeSendsSpent, BadInput) as refused:
         return _profile_again(refused, field)
     return go("enrol.profile", "code-sent")
 

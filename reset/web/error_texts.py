@@ -101,6 +101,26 @@ WORDS: Mapping[str, Words] = {
         403, "Your certificate has expired", "The certificate on this token is out of date.",
         _OFFICE,
     ),
+    "certificate-refused:person": Words(
+        403, "You are not known here",
+        "The certificate is valid, but the directory knows nobody with its UID any more.",
+        "Tell the help desk.",
+    ),
+    # what the institution's own files lack; the token is as good as it was
+    **dict.fromkeys(
+        (
+            f"certificate-refused:{rule}"
+            for rule in ("trust-store", "crl-missing", "crl-stale", "ocsp-missing", "ocsp-stale",
+                         "ocsp-unknown")
+        ),
+        Words(
+            503, "Certificates cannot be checked right now",
+            "The service has no fresh word on which certificates are revoked ({rule}), so it lets "
+            "nobody in. Nothing is wrong with your token.",
+            "Please try again in about {wait}; if it lasts, tell the help desk.",
+            retry_after=900,
+        ),
+    ),
     "certificate-refused:not-enrolled": Words(
         403, "This certificate is not known here",
         "The certificate is valid, but it is not the one enrolled for your token.",
@@ -112,13 +132,18 @@ WORDS: Mapping[str, Words] = {
         "Each problem is named below; change these fields and save again.",
     ),
     "no-profile": Words(
-        409, "You have not registered any questions",
+        409, "You have not registered enough questions",
         "A reset by yourself needs questions that you registered while your token worked.",
         _OFFICE,
     ),
+    "no-profile:questions": Words(
+        409, "You have not registered any questions", "This step needs registered questions.",
+        "Register your questions first, on the page “Your questions”: it takes about five minutes.",
+    ),
     "no-profile:recovery-address": Words(
-        409, "Your recovery address is not confirmed",
-        "A reset by yourself needs a recovery address that you confirmed while your token worked.",
+        409, "You have no recovery address that counts",
+        "A reset by yourself needs a recovery address that you confirmed while your token worked, "
+        "and that your login does not open.",
         _OFFICE,
     ),
     "no-profile:second-address": Words(
@@ -213,6 +238,11 @@ WORDS: Mapping[str, Words] = {
     "code-dead:none": Words(
         410, "No code is open", "No code was sent yet, or a newer one replaced it.",
         "Have a code sent, or use the one of the newest mail.",
+    ),
+    "code-dead:changed": Words(
+        410, "This code can no longer be used",
+        "Your questions or addresses were changed after it was sent.",
+        "Have a new code sent; it arrives within about two minutes.",
     ),
     "code-dead:no-app": Words(
         410, "No app waits or is registered",

@@ -55,6 +55,7 @@ def again(template: str, error: ResetError, field: str, **context: Any) -> Respo
     words = words_for(error.code, error.data)
     page = render_template(template, faults=faults(error, field), **context)
     response = make_response(page, words.status)
-    if isinstance(error.data.get("retry_after"), int):
-        response.headers["Retry-After"] = str(error.data["retry_after"])
+    wait = error.data.get("retry_after", words.retry_after)
+    if isinstance(wait, int) and wait:
+        response.headers["Retry-After"] = str(wait)
     return response

@@ -13,7 +13,7 @@ from reset.ports import Session
 from reset.web.forms import text
 from reset.web.guards import Guard, guard
 from reset.web.paths import go
-from reset.web.sessions import current
+from reset.web.sessions import current, login_of
 from reset.web.site import flows, person
 
 # the first word found names it: other browsers say "Chrome" and "Safari" as well
@@ -29,11 +29,12 @@ _SYSTEMS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One session for its person; ``here``: the one that shows the page."""
+    """One session for its person; ``here``: the one that shows the page; ``by``: the method of
+    its login."""
 
     handle: str
     here: bool
-    with_token: bool
+    by: str
     browser: str
     address: str
     created_at: datetime
@@ -53,7 +54,7 @@ def _line(one: Session, here: Session) -> Line:
     return Line(
         handle=one.handle,
         here=one.handle == here.handle,
-        with_token=one.site == "certificate",
+        by="certificate" if one.site == "certificate" else login_of(one),
         browser=browser_of(one.agent),
         address=one.address,
         created_at=one.created_at,

@@ -183,11 +183,7 @@ def _begin(uid: str) -> None:
 
 def new_visitor() -> str:
     """Make this browser a visitor with a new form token, which is returned; a login here ends."""
-    web = _web()
-    if web.row:
-        flows().sessions.end(web.row)
-    session.clear()
-    web.row = None
+    _leave()
     session[_FORM_TOKEN] = secrets.token_hex(20)
     return visitor_token()
 
@@ -198,7 +194,10 @@ def visitor_token() -> str:
 
 
 def renew() -> None:
-    """Give a stored session a new identifier after a step up; its absolute age goes on."""
+    """Give a stored session a new identifier after a step up; its absolute age goes on.
+
+    Raises ``LoginNeeded`` when somebody ended it meanwhile.
+    """
     _send(flows().sessions.renew(current(), json.dumps(dict(_web()))))
 
 
@@ -224,17 +223,26 @@ def current() -> Session:
 
 def end() -> None:
     """Log out: the row is deleted, the cookie too."""
+    _leave()
+    _web().send = ""
+
+
+def _leave() -> None:
     web = _web()
     if web.row:
         flows().sessions.end(web.row)
-        flows().login.note_logout(web.row.uid)
     session.clear()
-    web.row, web.send = None, ""
+    web.row = None
 
 
 def login_proof() -> Proof:
     """What began this session, and when: a session begins with its login."""
     return Proof(session["login"], current().created_at)
+
+
+def login_of(one: Session) -> str:
+    """The method that began a stored session of the public site."""
+    return str(json.loads(one.data)["login"])
 
 
 def address() -> str:

@@ -7,10 +7,12 @@ import dataclasses
 import hmac
 import http.server
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from reset.adapters import sign_on_oidc
 from reset.adapters.sign_on_oidc import FRESH, OidcSignOn
 from reset.errors import SignOnRefused, Unavailable
 from reset.ports import Attempt
@@ -138,6 +141,42 @@ def test_nobody_listens(authority: Authority) -> None:
         other.address(ATTEMPT)
 
 
+def test_one_that_is_silent_holds_up_one_visitor_and_not_all(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever clicks on the link often enough holds every thread of the public site."""
+    monkeypatch.setattr(sign_on_oidc, "SECONDS", 0.5)
+    at = [0.0]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        asking = OidcSignOn(
+            f"https://localhost:{port}", CLIENT, SECRET, HOME, **CLAIM,
+            ca_file=str(authority.anchors_pem), clock=lambda: at[0],
+        )  # fmt: skip
+
+        def visit(_: int) -> None:
+            with pytest.raises(Unavailable):
+                asking.address(ATTEMPT)
+
+        with ThreadPoolExecutor(8) as many:
+            list(many.map(visit, range(8)))
+        assert connections(silent) == 1
+        at[0] += sign_on_oidc.REST
+        visit(9)
+        assert connections(silent) == 1
+
+
+def connections(server: socket.socket) -> int:
+    """How many have come since the last look."""
+    server.setblocking(False)
+    found = 0
+    with suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            found += 1
+    return found
+
+
 # --- one that lies -------------------------------------------------------------------
 KEY = RSAKey.generate_key(2048, {"kid": "k1"})
 OTHER_KEY = RSAKey.generate_key(2048, {"kid": "k1"})
@@ -249,6 +288,8 @@ OLD, SOON = timedelta(hours=-1), timedelta(hours=1)  # from now
         ("auth_time", None, "no-time"),
         ("auth_time", "now", "id-token"),
         ("auth_time", True, "no-time"),
+        ("auth_time", 10**18, "not-fresh"),
+        ("auth_time", -(10**18), "not-fresh"),
         ("auth_time", OLD, "not-fresh"),
         ("auth_time", SOON, "not-fresh"),
         ("preferred_username", None, "no-name"),

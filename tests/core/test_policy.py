@@ -73,15 +73,18 @@ BAD: list[tuple[str, Any]] = [
     ("pairing_tries", 0),
     ("pairing_tries", 11),
     ("requests_per_day", 0),
+    ("requests_per_day", 11),  # each brings new tries at a code
+    ("approval_age", timedelta(days=7, seconds=1)),
     ("so_tries", 2),
     ("so_tries", 8),
     ("so_tries", 15),
     ("lease", timedelta(seconds=29)),
     ("lease", timedelta(minutes=11)),
     ("releases_per_hour", 0),
+    ("releases_per_hour", 1001),  # a cap that nobody reaches is none
     ("releases_per_approval", 0),
     ("address_failures", 9),
-    ("session_idle", timedelta(hours=9)),
+    ("session_idle", timedelta(minutes=61)),
     ("session_absolute", timedelta(hours=13)),
     *((name, timedelta()) for name in AGES),
     *((name, -timedelta(seconds=1)) for name in AGES),
@@ -135,6 +138,10 @@ def test_a_policy_cannot_be_changed_in_place() -> None:
         ("code_tries", 1),
         ("own_questions_maximum", 0),
         ("lease", timedelta(seconds=30)),
+        ("requests_per_day", 10),
+        ("approval_age", timedelta(days=7)),
+        ("releases_per_hour", 1000),
+        ("session_idle", timedelta(hours=1)),
     ],
 )
 def test_the_edges_of_the_ranges_are_acceptable(name: str, value: Any) -> None:

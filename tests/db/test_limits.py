@@ -186,6 +186,18 @@ def test_a_refused_attempt_is_not_counted(store: SqlStore) -> None:
         assert uow.throttle.reserve("other", NOW) == 0
 
 
+def test_an_attempt_that_is_given_back_was_none(store: SqlStore) -> None:
+    with store.write() as uow:
+        for _ in range(20):
+            assert uow.throttle.reserve("k", NOW) == 0
+            uow.throttle.give_back("k", NOW)
+        uow.throttle.give_back("k", NOW)
+        uow.throttle.give_back("nobody", NOW)
+        assert [uow.throttle.reserve("k", NOW) for _ in range(5)] == [0, 0, 0, 0, 2]
+        uow.throttle.give_back("k", NOW)  # the last that was allowed, which began the wait
+        assert [uow.throttle.reserve("k", NOW) for _ in range(2)] == [0, 2]
+
+
 def test_success_clears_the_slow_down(store: SqlStore) -> None:
     with store.write() as uow:
         for _ in range(5):

@@ -516,3 +516,17 @@ def test_an_address_that_only_a_mail_has_kept_is_forgotten_with_it(store: SqlSto
         kept = uow.outbox._connection.execute(select(outbox.c.address)).scalars().all()  # type: ignore[attr-defined]
         assert kept == [""]
     assert "old@example.org" not in repr(former)
+
+
+def test_a_session_is_ended_under_whatever_key_it_has(store: SqlStore) -> None:
+    with store.write() as uow:
+        uow.sessions.put(SESSION)
+        moved = replace(SESSION, key="k2", data="[]")
+        assert uow.sessions.renew(SESSION.key, moved)
+        assert uow.sessions.of_person(SESSION.uid) == [moved]
+        assert not uow.sessions.renew(SESSION.key, moved)
+        uow.sessions.keep("k2", "{}")
+        uow.sessions.keep("gone", "{}")
+        assert uow.sessions.of_person(SESSION.uid) == [replace(moved, data="{}")]
+        uow.sessions.end(SESSION.handle)
+        assert uow.sessions.of_person(SESSION.uid) == []

@@ -200,6 +200,50 @@ def test_only_the_principal_revokes(world: World) -> None:
     assert [d.revoked_at is None for d in world.approve.delegations(SUPERVISOR)] == [False]
 
 
+def told(world: World, uid: str) -> list[str]:
+    """The subjects of the mails to somebody since the last look."""
+    world.upkeep.deliver()
+    found = [mail.subject for mail in world.mailer.to(mail_of(uid))]
+    world.mailer.sent.clear()
+    return found
+
+
+def test_a_delegation_is_told_to_both(world: World) -> None:
+    """T17: whoever did not grant it reads that it is there."""
+    now = world.clock.now()
+    world.approve.delegate(world.person(SUPERVISOR), DEPUTY, now, now + DAY)
+    world.upkeep.deliver()
+    assert "Dave Deputy" in world.mailer.to(mail_of(SUPERVISOR))[-1].subject
+    assert "Sue Supervisor" in world.mailer.to(mail_of(DEPUTY))[-1].subject
+
+
+def test_who_stands_in_is_asked_too(world: World) -> None:
+    """S1.90: the supervisor may be on leave; who stands in at another time is not asked."""
+    now = world.clock.now()
+    world.approve.delegate(world.person(SUPERVISOR), DEPUTY, now - HOUR, now + DAY)
+    world.approve.delegate(world.person(REPRESENTATIVE), STRANGER, now + DAY, now + 2 * DAY)
+    over = world.approve.delegate(world.person(REPRESENTATIVE), OPERATOR, now, now + DAY)
+    world.approve.revoke(REPRESENTATIVE, over.id)
+    world.approve.delegate(world.person(SUPERVISOR), HOLDER, now, now + DAY)
+    told(world, SUPERVISOR)
+    request = world.waiting()
+    world.upkeep.deliver()
+    asked = [m.to for m in world.mailer.sent if "asks you to approve" in m.subject]
+    assert sorted(asked) == sorted(mail_of(u) for u in (SUPERVISOR, REPRESENTATIVE, DEPUTY))
+    dossier = world.operate.dossier(world.person(OPERATOR), HOLDER)
+    assert [p.uid for p in dossier.approvers] == [SUPERVISOR, REPRESENTATIVE, DEPUTY]
+    told(world, SUPERVISOR)
+    world.sign(request, DEPUTY)
+    assert told(world, SUPERVISOR) == ["Dave Deputy approved a PIN reset in your place"]
+
+
+def test_who_approves_in_their_own_name_gets_no_such_mail(world: World) -> None:
+    request = world.waiting()
+    told(world, SUPERVISOR)
+    world.sign(request)
+    assert told(world, SUPERVISOR) == []
+
+
 # --- signatures -----------------------------------------------------------------------------
 def test_a_signature_over_another_statement(world: World) -> None:
     """T16, peer failures 15 and 26: another request, another approver's, changed by a letter."""

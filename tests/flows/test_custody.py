@@ -16,6 +16,7 @@ from reset.core.requests import Request
 from reset.db.engine import make_engine
 from reset.db.tables import escrow
 from reset.errors import (
+    Busy,
     JobRefused,
     LeaseRunning,
     OfficeOnly,
@@ -27,6 +28,7 @@ from reset.errors import (
     Unavailable,
     WrongToken,
 )
+from reset.flows.custody import Custody
 from reset.flows.escrow import EscrowKeeping
 from reset.ports import ReleaseOrder
 from tests.flows.model_token import Helper, ModelToken, follow
@@ -35,6 +37,7 @@ from tests.flows.world import (
     HOUR,
     SECOND,
     SECOND_TIME,
+    SUPERVISOR,
     World,
     by_password,
     mail_of,
@@ -582,3 +585,26 @@ def test_without_the_custodian_there_is_no_page_with_a_code(
     with pytest.raises(Unavailable):
         world.code(request_)
     assert world.code(request_)
+
+
+@pytest.mark.parametrize("fault", [Unavailable(part="directory"), Busy(retry_after=5)])
+def test_a_proven_reset_is_done_while_the_directory_is_away(
+    world: World, request_: Request, helper: Helper, fault: ResetError
+) -> None:
+    """The token has changed for good: what names its people in a mail must not undo that."""
+
+    class Away:
+        def by_uid(self, uid: str) -> None:
+            raise fault
+
+    helper.claim()
+    helper.release()
+    helper.work()
+    away = replace(world.parts, directory=Away())  # type: ignore[arg-type]
+    world.custody = Custody(away, world.approve)
+    assert helper.report().state == "done"
+    assert operation(world, request_).settled
+    world.upkeep.deliver()
+    mail = world.mailer.to(mail_of(HOLDER))[-1]
+    assert "was reset" in mail.subject
+    assert f"approved by {SUPERVISOR}" in mail.body

@@ -254,8 +254,9 @@ def test_three_sends_an_hour(world: World) -> None:
 
 def test_nothing_to_confirm(world: World) -> None:
     for uid in (HOLDER, STRANGER):
-        with pytest.raises(NoProfile):
+        with pytest.raises(BadInput) as refused:
             world.enrol.send_code(uid)
+        assert refused.value.data["rule"] == "nothing-pending"
         with pytest.raises(ResetError):
             world.enrol.confirm(uid, "12345678")
 

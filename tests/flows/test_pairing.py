@@ -113,6 +113,15 @@ def test_guesses_from_one_address_slow_down(world: World) -> None:
     claim(world, world.code(world.ready()), address="192.0.2.77")
 
 
+def test_one_customer_with_many_addresses_slows_down_as_one(world: World) -> None:
+    """An IPv6 customer has a /64; the login counts the same."""
+    for n in range(world.policy.login_slow_after + 1):
+        with pytest.raises(PairingCodeRefused):
+            claim(world, "2222-2222", address=f"2001:db8::{n:x}")
+    with pytest.raises(SlowDown):
+        claim(world, "2222-2222", address="2001:db8::ffff")
+
+
 def test_a_helper_stopped_before_the_order_holds_nobody_up_for_long(world: World) -> None:
     """The helper says "get a new code to start again": there is one, within the age of a code."""
     request = world.ready()

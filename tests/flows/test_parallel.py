@@ -66,6 +66,30 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+def test_wrong_passwords(busy_world: World) -> None:
+    """Of one name from one network no more are looked at than are free, and one beyond them."""
+    world = busy_world
+    looked = Counter[str]()
+    lock, check = threading.Lock(), world.directory.check_password
+
+    def counted(pid: str, password: str) -> object:
+        with lock:
+            looked[pid] += 1
+        return check(pid, password)
+
+    world.directory.check_password = counted  # type: ignore[method-assign,assignment]
+    names = ("holly", "HOLLY", " holly", "ho\u00adlly")
+    codes_seen = at_once(
+        [
+            lambda n=n: world.login.with_password(names[n % 4], f"wrong {n}", "192.0.2.9")
+            for n in range(MANY)
+        ]
+    )
+    assert set(codes_seen) == {"login-refused", "slow-down"}
+    assert looked == {"holly": codes_seen["login-refused"]}
+    assert looked["holly"] <= world.policy.login_slow_after + 1
+
+
 def test_wrong_answers(busy_world: World, compared: Counter[str]) -> None:
     world = busy_world
     request = world.open()
@@ -412,3 +436,20 @@ def test_many_workers_remind_once(busy_world: World) -> None:
     )
     assert set(reminded.values()) == {1}
     assert {(HOLDER, "rehearsal"), ("u-second", "rehearsal")} <= set(reminded)
+
+
+def test_a_step_up_and_the_end_of_all_sessions(busy_world: World) -> None:
+    """T22: whichever is first, the session that was to be ended is ended."""
+    sessions = busy_world.sessions
+    kept = sessions.load(
+        sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent=""), "public"
+    )
+    assert kept
+    for _ in range(20):
+        cookie = sessions.begin("public", HOLDER, "{}", address="192.0.2.9", agent="")
+        other = sessions.load(cookie, "public")
+        assert other
+        at_once(
+            [lambda o=other: sessions.renew(o, "{}"), lambda: sessions.end_others(HOLDER, kept)]
+        )
+        assert [one.handle for one in sessions.of_person(HOLDER)] == [kept.handle]

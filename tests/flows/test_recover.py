@@ -397,23 +397,42 @@ def test_new_questions_under_an_open_request_are_asked_instead(world: World) -> 
     assert world.progress(request).step == "code"
 
 
-def test_a_profile_deleted_under_an_open_request_says_so(world: World) -> None:
-    request = world.open()
-    old = world.right(request)
+@pytest.mark.parametrize("state", ["collecting", "waiting", "ready"])
+def test_deleting_the_profile_ends_an_open_request(world: World, state: str) -> None:
+    """S1.46: self-service is over for this person, also for what was under way."""
+    making = {"collecting": world.open, "waiting": world.waiting, "ready": world.ready}
+    request = making[state]()
+    other = world.open(SECOND)
     world.enrol.delete(HOLDER)
-    assert isinstance(fail(world, request, old), NoProfile)
-    world.recover.cancel(HOLDER, request.id)
+    ended = world.request(request)
+    assert (ended.state, ended.ended_because) == ("cancelled", "profile-deleted")
+    assert world.named("request-cancelled")[-1]["facts"]["because"] == "profile-deleted"
+    assert world.progress(request).step == "ended"
+    with pytest.raises(StateConflict):
+        world.code(request)
+    assert world.request(other).state == "collecting"
+
+
+def test_deleting_the_profile_ends_no_operation(world: World) -> None:
+    """An SO PIN may be out: only the outcome on the token ends that."""
+    request = world.ready()
+    helper = Helper(world, ModelToken.of(world), world.code(request))
+    helper.claim()
+    helper.release()
+    world.enrol.delete(HOLDER)
+    assert world.request(request).state == "executing"
 
 
 def test_no_code_is_promised_to_an_address_that_is_not_confirmed(world: World) -> None:
     """Nothing would arrive: the holder is told what is missing instead."""
+    world.enrol.delete(HOLDER)
+    world.enrol.register(world.person(HOLDER), world.chosen(HOLDER), recovery_of(HOLDER))
+    second = "holly.second@post.example"
+    world.enrol.set_second(world.person(HOLDER), second)
+    world.enrol.confirm(HOLDER, world.code_mailed(second), "second")
     request = world.open()
     world.answer(request)
-    world.enrol.delete(HOLDER)
-    with pytest.raises(NoProfile) as refused:
-        world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
-    assert refused.value.data == {"missing": "profile"}
-    world.enrol.register(world.person(HOLDER), other_questions(), recovery_of(HOLDER))
+    world.enrol.remove_second(HOLDER)
     with pytest.raises(NoProfile) as refused:
         world.recover.send_code(HOLDER, request.id, by_password(world.clock.now()))
     assert refused.value.data == {"missing": "recovery-address"}

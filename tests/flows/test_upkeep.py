@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from reset.core.policy import RESUME_AGE
-from reset.errors import Unavailable
+from reset.errors import Busy, ResetError, Unavailable
+from reset.flows.upkeep import Upkeep
 from tests.flows.model_token import Helper, ModelToken, follow
 from tests.flows.world import (
     DAY,
     HOLDER,
     HOUR,
     MINUTE,
+    SECOND,
     Died,
     World,
     away,
@@ -48,6 +51,23 @@ def test_mail_is_tried_again_later_and_later(world: World) -> None:
     assert world.upkeep.deliver() == 2
     assert waiting(world) == 0
     assert world.upkeep.deliver() == 0
+
+
+@pytest.mark.parametrize("fault", [Unavailable(part="directory"), Busy(retry_after=5)])
+def test_a_directory_that_cannot_answer_holds_up_its_mail_alone(
+    world: World, fault: ResetError
+) -> None:
+    class Away:
+        def by_uid(self, uid: str) -> object:
+            if uid == HOLDER:
+                raise fault
+            return world.directory.by_uid(uid)
+
+    world.open()
+    world.open(SECOND)
+    Upkeep(replace(world.parts, directory=Away()), world.custody).deliver()  # type: ignore[arg-type]
+    assert {mail.to for mail in world.mailer.sent} == {mail_of(SECOND), recovery_of(SECOND)}
+    assert waiting(world) == 2
 
 
 def test_a_worker_that_dies_after_sending_sends_again_with_the_same_id(world: World) -> None:

@@ -159,6 +159,17 @@ def test_a_reset_begins_with_it(place: tuple[Institution, Provider]) -> None:
         assert db.execute("select method from proofs").fetchall() == [("sso",)]
 
 
+def test_doctor_asks_the_provider(place: tuple[Institution, Provider]) -> None:
+    here, provider = place
+    assert f"single-sign-on {provider.issuer}: ok" in here.command("doctor")
+    wrong = here.root / "wrong.toml"
+    wrong.write_text(here.config.read_text().replace(provider.issuer, f"{provider.issuer}/other"))
+    wrong.chmod(0o600)
+    refused = here.try_command("doctor", config=wrong)
+    assert refused.returncode == 1
+    assert "part=single-sign-on" in refused.stderr
+
+
 def test_no_secret_in_any_log(place: tuple[Institution, Provider]) -> None:
     here, _ = place
     assert SECRET not in here.log.read_text()

@@ -7,11 +7,12 @@ import io
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from pkcs11_driver.helper import link
+from reset.errors import CertificateRefused
 from tests.web.world import ANSWERS, PEOPLE, QUESTIONS, RECOVERY, Visitor, World
 
 
@@ -20,6 +21,32 @@ def _profile(**changes: str) -> dict[str, str]:
     for n, question in enumerate(QUESTIONS, 1):
         fields |= {f"question-{n}": question, f"answer-{n}": ANSWERS[question]}
     return fields | {name.replace("_", "-"): value for name, value in changes.items()}
+
+
+# --- the login ---------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "rule",
+    ["trust-store", "crl-missing", "crl-stale", "ocsp-missing", "ocsp-stale", "ocsp-unknown"],
+)
+def test_what_the_service_lacks_is_not_laid_at_the_holders_door(world: World, rule: str) -> None:
+    """Peer failure 28: nobody gets in, and nobody is told to fetch another token."""
+
+    def stale(certificate: bytes, at: datetime) -> None:
+        raise CertificateRefused(rule=rule)
+
+    world.parts.certificates.verify_client = stale  # type: ignore[method-assign,assignment]
+    page = world.holder_of("bob").get("/profile")
+    assert page.status_code == 503
+    assert page.headers["Retry-After"]
+    assert "Nothing is wrong with your token" in page.text
+    assert "Plug in" not in page.text
+
+
+def test_a_certificate_of_somebody_who_left_says_so(world: World) -> None:
+    world.flows.login._parts.directory.by_uid = lambda uid: None  # type: ignore[method-assign]
+    page = world.holder_of("bob").get("/profile")
+    assert page.status_code == 403
+    assert "nobody with its UID" in page.text
 
 
 # --- profile -----------------------------------------------------------------------

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from reset.core.policy import Policy
 from reset.errors import Unavailable
+from reset.flows.enrol import Enrol
+from reset.flows.recover import Recover
 from tests.institution.phone import Phone
 from tests.web.scenes import phone_of
 from tests.web.world import ANSWERS, QUESTIONS, RECOVERY, Visitor, World
@@ -253,6 +257,34 @@ def test_no_app_without_questions(world: World) -> None:
     assert "<svg" not in page.text
 
 
+def test_a_profile_that_is_too_small_by_now_is_not_called_prepared(world: World) -> None:
+    """The policy asks more than it did: both sites say the same of one profile."""
+    world.enrol()
+    stricter = Policy(questions_asked=5, questions_minimum=7)
+    parts = replace(world.parts, policy=stricter)
+    flows = replace(world.flows, enrol=Enrol(parts), recover=Recover(parts))
+    settings = replace(world.settings, policy=stricter)
+    later = World(parts, flows, settings, world.watch, world.vault)
+    for page in ("/", "/profile"):
+        assert "You are prepared" not in later.holder_of("alice").get(page).text
+    text = flat(later.holder_of("alice").get("/profile").text)
+    assert "More questions are needed by now: at least 7." in text
+    assert "You have not registered enough questions" in later.logged_in().get("/").text
+
+
+def test_an_address_that_counts_no_more_is_told(world: World) -> None:
+    """S1.74: the holder reads why, and what to do."""
+    world.enrol()
+    parts = replace(world.parts, mail_domains=frozenset({"elsewhere.example"}))
+    enrol, recover = Enrol(parts), Recover(parts)
+    flows = replace(world.flows, enrol=enrol, recover=recover)
+    later = World(parts, flows, world.settings, world.watch, world.vault)
+    text = flat(later.holder_of("alice").get("/profile").text)
+    assert "You are prepared" not in text
+    assert "does not count any more: your login opens this mailbox, too" in text
+    assert "You have no recovery address that counts" in later.logged_in().get("/").text
+
+
 # --- choosing ----------------------------------------------------------------------------------
 @pytest.fixture
 def two_ways(world: World) -> World:
@@ -288,6 +320,20 @@ def test_the_holder_chooses_among_masked_addresses(two_ways: World) -> None:
     shown += [page, visitor.get(path).text]
     assert not [text for text in shown if RECOVERY in text or OTHER in text]
     assert "…@" not in shown[0]  # before the questions nothing of them is told
+
+
+@pytest.mark.parametrize("field", ["code", "app-code"])
+@pytest.mark.parametrize("typed", ["", "1", "12345678"])
+def test_no_way_is_told_before_the_answers_are_right(
+    two_ways: World, field: str, typed: str
+) -> None:
+    """A password alone shows neither a masked address nor who has an app."""
+    visitor = two_ways.logged_in()
+    path = two_ways.open_request(visitor)
+    page = visitor.send(path, f"{path}/code", **{field: typed})
+    assert page.status_code == 409
+    for told in ("…@", "uthenticator", "Send a code to"):
+        assert told not in flat(page.text)
 
 
 @pytest.mark.parametrize("channel", ["directory", "second-pending", "former", "x" * 300, "2"])
@@ -343,6 +389,41 @@ def test_rehearsals_end_for_an_hour(world: World) -> None:
 def test_a_rehearsal_needs_a_profile(world: World) -> None:
     page = world.holder_of("bob").get("/profile/rehearsal")
     assert page.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [("get", "/profile/rehearsal"), ("post", "/profile/app"), ("post", "/profile/second")],
+)
+def test_whoever_has_a_token_that_works_is_not_sent_to_the_office(
+    world: World, ask: str, path: str
+) -> None:
+    """S1.52: the way on is two clicks away."""
+    visitor = world.holder_of("bob")
+    fields = {"csrf_token": visitor.token("/profile"), "second-address": OTHER}
+    page = visitor.get(path) if ask == "get" else visitor.post(path, fields)
+    assert page.status_code == 409
+    text = flat(page.text)
+    assert "Register your questions first" in text
+    assert "Go to the registration office in person" not in text
+
+
+def test_no_code_is_asked_for_where_no_address_waits(world: World) -> None:
+    visitor = world.holder_of("bob")
+    for path in ("/profile/code", "/profile/second/code"):
+        page = visitor.send("/profile", path)
+        assert page.status_code == 400
+        assert "No address waits to be confirmed." in page.text
+
+
+def test_a_form_that_an_outage_refuses_says_when_to_come_back(world: World) -> None:
+    visitor = world.holder_of("alice")
+    fields = filled()
+    token = visitor.token("/profile")
+    world.vault.gone = True
+    page = visitor.post("/profile", {"csrf_token": token, **fields})
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "300")
+    assert fields["answer-1"] in page.text  # nothing typed is lost
 
 
 def test_an_outage_is_told_and_costs_nothing(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -187,6 +188,41 @@ def test_cancel_and_its_end_page(world: World) -> None:
     assert "You cancelled it" in visitor.get(path).text
 
 
+@pytest.mark.parametrize(
+    ("because", "words"),
+    [
+        ("withdrawn", "could not be carried out"),
+        ("approver-changed", "may no longer do so"),
+        ("code-tries", "wrong too often"),
+    ],
+)
+def test_an_end_that_the_holder_did_not_choose_says_whose_it_was(
+    world: World, because: str, words: str
+) -> None:
+    world.enrol()
+    visitor = world.logged_in()
+    path = world.open_request(visitor)
+    with world.parts.store.write() as uow:
+        request = uow.requests.get(path.split("/")[2])
+        assert request
+        ended = replace(request, state="cancelled", ended_because=because)
+        uow.requests.save(ended, expected="collecting")
+    page = visitor.get(path).text
+    assert "You cancelled it" not in page
+    assert words in page
+
+
+def test_a_deleted_profile_ends_the_request_and_offers_no_new_one(world: World) -> None:
+    world.enrol()
+    visitor = world.logged_in()
+    path = world.open_request(visitor)
+    world.holder_of("alice").send("/profile", "/profile/delete")
+    page = visitor.get(path).text
+    assert "This request was cancelled" in page
+    assert "were deleted with your token certificate" in page
+    assert "Begin again" not in page
+
+
 def test_no_page_of_the_holder_shows_the_recovery_address(world: World) -> None:
     world.enrol()
     visitor = world.logged_in()
@@ -201,7 +237,7 @@ def test_no_page_of_the_holder_shows_the_recovery_address(world: World) -> None:
 def test_without_questions_the_office_is_named(world: World) -> None:
     visitor: Visitor = world.logged_in()
     page = visitor.get("/").text
-    assert "You have not registered any questions" in page
+    assert "You have not registered enough questions" in page
     refused = visitor.post("/reset", {"csrf_token": visitor.token("/")})
     assert refused.status_code == 409
     assert "registration office" in refused.text

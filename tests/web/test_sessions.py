@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask_login import encode_cookie
@@ -23,6 +24,24 @@ def test_cookies_are_host_bound_and_closed(world: World) -> None:
     strict = world.holder_of("bob").get("/").headers["Set-Cookie"]
     assert strict.startswith("__Host-certificate=")
     assert "SameSite=Strict" in strict
+
+
+def test_a_step_up_under_way_does_not_outlive_the_end_of_its_session(world: World) -> None:
+    """T22: the owner logs out everywhere while the thief's answers are being compared."""
+    world.enrol()
+    thief = world.logged_in()
+    path = world.open_request(thief)
+    compare = world.flows.recover.answer
+
+    def ended_meanwhile(*given: Any) -> Any:
+        made = compare(*given)
+        for one in world.flows.sessions.of_person("u-alice"):
+            world.flows.sessions.end_one("u-alice", one.handle)
+        return made
+
+    world.flows.recover.answer = ended_meanwhile  # type: ignore[method-assign]
+    assert world.answer_questions(thief, path).location.startswith("/login")
+    assert thief.get(path).location.startswith("/login")
 
 
 def test_a_planted_session_is_not_taken_over(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -384,3 +385,53 @@ def test_probes_answer_by_address_and_fail_closed(world: World) -> None:
     world.vault.gone = True
     assert visitor.get("/readyz").status_code == 503
     assert visitor.get("/healthz").status_code == 200
+
+
+# --- gates ---------------------------------------------------------------------------------
+# of each route about a request: the gate or proof before it, and what a password alone gets there
+GATES = {
+    "GET /reset/<random:request_id>": ("", 200, ""),
+    "GET /reset/<random:request_id>/questions": ("", 200, ""),
+    "POST /reset/<random:request_id>/questions": ("a round", 403, "answers-wrong"),
+    "GET /reset/<random:request_id>/code": ("answers", 303, ""),
+    "POST /reset/<random:request_id>/code": ("answers", 409, "proofs-missing"),
+    "POST /reset/<random:request_id>/code/send": ("answers", 409, "proofs-missing"),
+    "GET /reset/<random:request_id>/helper": ("release", 409, "state-conflict"),
+    "POST /reset/<random:request_id>/helper": ("", 303, ""),
+    "POST /reset/<random:request_id>/cancel": ("", 303, ""),
+}
+
+
+def test_the_gate_of_every_route_about_a_request(world: World) -> None:
+    """T1, peer failures 5 and 14: no route is without its line, and a password opens no gate."""
+    assert {line for line in INVENTORY["public"] if "/<random:request_id>" in line} == set(GATES)
+    world.enrol()
+    visitor = world.logged_in()
+    path = world.open_request(visitor)
+    token = visitor.token(path)
+    fields = {"csrf_token": token, "code": "12345678"} | {f"answer-{n}": "no" for n in (1, 2, 3)}
+    json = {"Accept": "application/problem+json"}
+    for line, (_, status, code) in GATES.items():
+        method, rule = line.split()
+        where = rule.replace("/reset/<random:request_id>", path)
+        ask = visitor.get if method == "GET" else visitor.post
+        answer = ask(where, headers=json, **({} if method == "GET" else {"data": fields}))
+        assert (answer.status_code, (answer.json or {}).get("type", "")) == (status, code), line
+
+
+def test_a_block_shuts_every_gate(world: World) -> None:
+    """Peer failure 5: a second way in that does not look at the block."""
+    world.enrol()
+    visitor, path = world.approved()
+    world.watch.at += timedelta(minutes=1)
+    with world.parts.store.write() as uow:
+        for _ in range(world.settings.policy.failed_rounds):
+            uow.tries.reserve("rounds:u-alice", 99)
+    fields = {"csrf_token": visitor.token(path), "code": "12345678", "app-code": "123456"}
+    json = {"Accept": "application/problem+json"}
+    for step in ("questions", "code", "code/send"):
+        for names in ({"code"}, {"app-code"}):
+            data = {k: v for k, v in fields.items() if k in {"csrf_token", *names}}
+            answer = visitor.post(f"{path}/{step}", data | {"answer-1": "x"}, headers=json)
+            assert answer.json["type"] == "self-service-blocked", step
+    assert visitor.get(f"{path}/helper", headers=json).status_code == 409
