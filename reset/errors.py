@@ -229,7 +229,8 @@ class OfficeOnly(ResetError):
 
 
 class ReleaseRefused(ResetError):
-    """The custodian's own refusal. data: ``rule``."""
+    """The custodian's own refusal. data: ``rule``; ``why``: its cause; for the rule ``withdrawn``,
+    with which the request has ended, the custodian's rule."""
 
     code = "release-refused"
 

@@ -265,7 +265,8 @@ class Custody:
         return made
 
     def _note_refusal(self, operation: Operation, job: Job, why: Mapping[str, object]) -> None:
-        """What follows from a refusal. Raises ``OfficeOnly`` where waiting does not help."""
+        """What follows from a refusal. Raises ``OfficeOnly``, or ``ReleaseRefused`` with the rule
+        ``withdrawn``, where waiting does not help."""
         rule, cause = self._record_refusal(job, {"operation": operation.id}, why)
         if {rule, cause} & _PASSING:
             return
@@ -273,6 +274,7 @@ class Custody:
             self._give_up(operation, "refused", f"custodian: {rule}")
             raise OfficeOnly(reason=f"custodian: {rule}") from None
         self._withdraw(operation, f"custodian: {rule}")
+        raise ReleaseRefused(rule="withdrawn", why=rule) from None
 
     def _record_refusal(
         self, job: Job, about: Mapping[str, str], why: Mapping[str, object]

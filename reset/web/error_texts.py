@@ -316,6 +316,12 @@ WORDS: Mapping[str, Words] = {
         "The protected part of the service refused to go on ({rule}).",
         "Wait a quarter of an hour and try again; if it is still refused, tell the help desk.",
     ),
+    "release-refused:withdrawn": Words(
+        409, "This request has ended",
+        "The protected part of the service refused it for good ({why}). Nothing was changed on the "
+        "token.",
+        "Log in again and start a new request; if that one is refused as well, tell the help desk.",
+    ),
     "escrow-damaged": Words(
         409, "This token's unlock code cannot be read",
         "The stored unlock code of this token is damaged. Your token was not changed.", _OFFICE,
