@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pkcs11_driver import wire
-from reset.errors import JobRefused, PairingCodeRefused, ResetError, SlowDown, StateConflict
+from reset.errors import (
+    JobRefused,
+    PairingCodeRefused,
+    ProofsMissing,
+    ResetError,
+    SlowDown,
+    StateConflict,
+)
 from tests.flows.model_token import ADDRESS, Helper, ModelToken
 from tests.flows.world import (
     HOLDER,
@@ -41,6 +50,19 @@ def test_a_reload_shows_the_same_code_until_it_is_claimed(world: World) -> None:
     assert claimed.words == wire.confirmation_words(claimed.job, KEY)
     assert claimed.token_serial == serial_of(HOLDER)
     assert claimed.pin_rules == world.policy.pin
+
+
+def test_only_the_session_in_which_the_mailed_code_was_typed_sees_it(world: World) -> None:
+    """T1, T22: somebody with the password waits in vain for a code that the holder types."""
+    request = world.ready()
+    code = world.code(request)
+    elsewhere = replace(by_password(world.log_in()), detail="another session")
+    with pytest.raises(ProofsMissing) as refused:
+        world.pair.for_reset(HOLDER, request.id, elsewhere)
+    assert refused.value.data["missing"] == ["code"]
+    assert world.recover.progress(HOLDER, request.id, elsewhere).step == "code"
+    world.recover.enter_code(HOLDER, request.id, world.send(request), elsewhere)
+    assert world.pair.for_reset(HOLDER, request.id, elsewhere).code == code
 
 
 def test_neither_code_nor_secret_is_stored(world: World) -> None:
