@@ -8,7 +8,7 @@ import re
 import pytest
 from flask import Flask
 
-from reset.web import guards
+from reset.web import forms, guards
 from tests.web.world import PASSWORD, PUBLIC, ClientSocket, World
 
 INVENTORY = {
@@ -326,6 +326,17 @@ def test_bodies_are_bounded(world: World) -> None:
     assert visitor.post("/login", fields).status_code == 413
     big = visitor.post("/helper/v1/claim", json={"code": "x" * 140_000})
     assert (big.status_code, big.json["type"]) == (413, "too-large")
+
+
+def test_a_field_is_bounded_before_anything_reads_it(world: World) -> None:
+    """Normal forms of long texts take seconds, and before the login nobody is slowed down."""
+    visitor, limit = world.visitor(), forms.FIELD_LIMIT
+    fields = {"csrf_token": visitor.token("/login"), "password": PASSWORD}
+    answer = visitor.post("/login", {**fields, "pid": "alice", "next": "x" * (limit + 1)})
+    assert answer.status_code == 400
+    assert visitor.get(f"/?notice={'x' * (limit + 1)}").status_code == 400
+    assert visitor.get(f"/?notice={'x' * limit}").status_code == 200
+    assert visitor.post("/login", {**fields, "x" * (limit + 1): "y"}).status_code == 400
 
 
 def test_no_secret_of_a_request_reaches_the_log(
