@@ -30,6 +30,7 @@ from reset.errors import (
     StateConflict,
 )
 from reset.flows.approve import Approve
+from reset.flows.login import network_of
 from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
@@ -174,9 +175,10 @@ class Pair:
             job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
             key = tries_key(job.id) if job else ""
             tried = job and uow.tries.reserve(key, parts.policy.pairing_tries)
-            # only searching is slowed down: a known code has its own tries, and nobody behind the
+            # only searching is slowed down: a live code has its own tries, and nobody behind the
             # same address pays for somebody who searches
-            wait = 0 if job else uow.throttle.reserve(f"pairing:{address}", now)
+            around = f"pairing:{network_of(address)}"
+            wait = 0 if tried else uow.throttle.reserve(around, now)
         if wait:
             raise SlowDown(retry_after=wait)
         if job is None or not tried:

@@ -135,6 +135,24 @@ def test_guesses_from_one_address_slow_down(world: World) -> None:
     claim(world, world.code(world.ready()), address="192.0.2.77")
 
 
+def test_one_ipv6_network_is_one_address(world: World) -> None:
+    for n in range(world.policy.login_slow_after + 1):
+        with pytest.raises(PairingCodeRefused):
+            claim(world, "2222-2222", address=f"2001:db8:0:1::{n}")
+    with pytest.raises(SlowDown):
+        claim(world, "2222-2222", address="2001:db8:0:1:ffff::1")
+
+
+def test_a_dead_code_is_slowed_down_like_an_unknown_one(world: World) -> None:
+    """Each refusal is an entry of the log, which nobody may fill without a login."""
+    code = world.code(world.ready())
+    for _ in range(world.policy.pairing_tries + world.policy.login_slow_after + 1):
+        with pytest.raises(PairingCodeRefused):
+            claim(world, turned(code))
+    with pytest.raises(SlowDown):
+        claim(world, turned(code))
+
+
 def test_a_helper_stopped_before_the_order_holds_nobody_up_for_long(world: World) -> None:
     """The helper says "get a new code to start again": there is one, within the age of a code."""
     request = world.ready()
