@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from reset.core.identities import Person, tidy_pid
+from reset.core.identities import Person, is_plain, tidy_pid
 from reset.core.tokens import Token
 from reset.errors import (
     BadInput,
@@ -112,8 +112,8 @@ class Login:
 
     def _signed_on(self, signed: SignedOn) -> Person:
         """The person of a login name that the provider told; the directory notes whose it is."""
-        name = tidy_pid(signed.pid)
-        person = self._parts.directory.by_pid(name) if 0 < len(name) <= PID_LIMIT else None
+        usable = 0 < len(signed.pid) <= PID_LIMIT and is_plain(signed.pid)
+        person = self._parts.directory.by_pid(tidy_pid(signed.pid)) if usable else None
         if person is None:
             raise SignOnRefused(rule="person")
         self._parts.directory.keep(person.uid)

@@ -258,7 +258,7 @@ def signed_on(world: World, provider: Told) -> tuple[Login, Noting]:
 ATTEMPT = Attempt("state", "nonce", "verifier")
 
 
-@pytest.mark.parametrize("pid", ["holly", "HOLLY", "ho\u00adlly"])
+@pytest.mark.parametrize("pid", ["holly", "HOLLY", "Holly"])
 def test_a_single_sign_on_names_a_person_of_the_directory(world: World, pid: str) -> None:
     """S5.7: from then on the UID is noted, as after a password."""
     login, noting = signed_on(world, Told(pid))
@@ -266,12 +266,14 @@ def test_a_single_sign_on_names_a_person_of_the_directory(world: World, pid: str
     assert noting.kept == [HOLDER]
 
 
-@pytest.mark.parametrize("pid", ["nobody", "", "*", "h" * 5000, "holly\0", "\u00ad", "holly,sam"])
+@pytest.mark.parametrize(
+    "pid",
+    ["nobody", "", "*", "h" * 5000, "\u00ad", "holly,sam",
+     # may be other accounts of the provider; without a password the name is all there is
+     "holly\0", "holly ", "ho\u00adlly", "ho\u200blly", "ｈolly", "ho\u1d38ly", "ℋolly", "𝐡olly"],
+)  # fmt: skip
 def test_and_nobody_else(world: World, pid: str) -> None:
     login, noting = signed_on(world, Told(pid))
-    if pid == "holly\0":  # a control character is no part of a name
-        assert login.with_sign_on("code", ATTEMPT, HERE).uid == HOLDER
-        return
     with pytest.raises(SignOnRefused) as refused_:
         login.with_sign_on("code", ATTEMPT, HERE)
     assert refused_.value.data == {"rule": "person"}
