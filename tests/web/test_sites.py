@@ -260,6 +260,35 @@ def test_a_form_from_elsewhere_is_refused(shared: World, headers: dict[str, str]
     assert visitor.post("/login", fields, headers=own).status_code == 303
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "object"},
+    ],
+)
+def test_another_site_reads_nothing_with_the_visitors_certificate(
+    world: World, headers: dict[str, str]
+) -> None:
+    """The browser shows the certificate by itself, and what is read stands in the log."""
+    world.enrol()
+    _, path = world.asked()
+    where = f"/approvals/{path.split('/')[2]}/statement"
+    bob = world.holder_of("bob")
+
+    def entries() -> int:
+        with world.parts.store.read() as uow:
+            return len(list(uow.audit.entries()))
+
+    before = entries()
+    assert bob.get(where, headers=headers).status_code == 400
+    assert entries() == before
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert bob.get(where, headers={**link, "Sec-Fetch-Dest": "document"}).status_code == 200
+
+
 def test_the_login_tells_unknown_from_wrong_in_nothing(world: World) -> None:
     answers = []
     for pid, password in (("alice", "wrong password"), ("nobody", PASSWORD)):
