@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from reset.core.identities import Person
-from reset.errors import Forbidden, NotFound
+from reset.errors import Forbidden, LoginNeeded, NotFound
 from reset.flows.parts import Parts
 from reset.ports import Session, UnitOfWork
 
@@ -53,19 +53,25 @@ class Sessions:
         agent = "".join(c for c in agent if c.isprintable())[:AGENT_LIMIT]
         handle = self._parts.new_id()
         session = Session("", site, uid, data, now, now, handle, address, agent)
-        return self._store(session, _key(instead_of) if instead_of else "")
+        with self._parts.store.write() as uow:
+            return self._store(uow, session, _key(instead_of) if instead_of else "")
 
     def renew(self, session: Session, data: str) -> str:
-        """A new cookie for a session after a step up; its absolute age goes on."""
-        moved = replace(session, data=data, seen_at=self._parts.clock.now())
-        return self._store(moved, session.key)
+        """A new cookie for a session after a step up; its absolute age goes on.
 
-    def _store(self, session: Session, ended: str) -> str:
-        cookie = self._parts.random.token(32).hex()
+        Raises ``LoginNeeded`` for a session that was ended meanwhile.
+        """
+        moved = replace(session, data=data, seen_at=self._parts.clock.now())
         with self._parts.store.write() as uow:
-            if ended:
-                uow.sessions.delete(ended)
-            uow.sessions.put(replace(session, key=_key(cookie)))
+            if uow.sessions.get(session.key) is None:
+                raise LoginNeeded
+            return self._store(uow, moved, session.key)
+
+    def _store(self, uow: UnitOfWork, session: Session, ended: str) -> str:
+        cookie = self._parts.random.token(32).hex()
+        if ended:
+            uow.sessions.delete(ended)
+        uow.sessions.put(replace(session, key=_key(cookie)))
         return cookie
 
     def keep(self, session: Session, data: str) -> None:

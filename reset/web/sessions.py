@@ -198,7 +198,10 @@ def visitor_token() -> str:
 
 
 def renew() -> None:
-    """Give a stored session a new identifier after a step up; its absolute age goes on."""
+    """Give a stored session a new identifier after a step up; its absolute age goes on.
+
+    Raises ``LoginNeeded``, also when it was ended meanwhile.
+    """
     _send(flows().sessions.renew(current(), json.dumps(dict(_web()))))
 
 

@@ -11,6 +11,7 @@ import pytest
 from reset.errors import (
     BadInput,
     CertificateRefused,
+    LoginNeeded,
     LoginRefused,
     NotFound,
     ResetError,
@@ -296,6 +297,22 @@ def test_without_a_provider_there_is_none(world: World) -> None:
 
 
 # --- sessions -----------------------------------------------------------------------------
+def test_a_session_that_was_ended_meanwhile_is_not_renewed(world: World) -> None:
+    """T22: its holder ends it while a thief's request is on the way."""
+    sessions = world.sessions
+    cookie = sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1")
+    loaded = sessions.load(cookie, "public")
+    assert loaded
+    here = sessions.load(
+        sessions.begin("public", HOLDER, "{}", address="192.0.2.2", agent="Firefox/1"), "public"
+    )
+    assert here
+    sessions.end_others(HOLDER, here)
+    with pytest.raises(LoginNeeded):
+        sessions.renew(loaded, "{}")
+    assert sessions.of_person(HOLDER) == [here]
+
+
 def test_sessions_end_by_idleness_age_and_logout(world: World) -> None:
     sessions, policy = world.sessions, world.policy
     cookie = sessions.begin("public", HOLDER, "{}", address="192.0.2.1", agent="Firefox/1")
