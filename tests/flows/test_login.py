@@ -274,6 +274,7 @@ def test_a_single_sign_on_names_a_person_of_the_directory(world: World, pid: str
      "holly\0", "holly ", "ho\u00adlly", "ho\u200blly", "ｈolly", "ho\u1d38ly", "ℋolly", "𝐡olly"],
 )  # fmt: skip
 def test_and_nobody_else(world: World, pid: str) -> None:
+    """Peer failure 23."""
     login, noting = signed_on(world, Told(pid))
     with pytest.raises(SignOnRefused) as refused_:
         login.with_sign_on("code", ATTEMPT, HERE)
