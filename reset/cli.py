@@ -126,10 +126,14 @@ def _people_without_profile(arguments: Arguments) -> None:
     found, holders = service(arguments).adoption.unprepared()
     writer = csv.writer(sys.stdout)
     writer.writerow(("uid", "pid", "name", "mail", "missing"))
-    writer.writerows(
-        (f.person.uid, f.person.pid, f.person.name, f.person.mail, f.missing) for f in found
-    )
+    rows = ((f.person.uid, f.person.pid, f.person.name, f.person.mail, f.missing) for f in found)
+    writer.writerows(map(_no_formula, row) for row in rows)
     print(f"{len(found)} of {holders} token holders are not prepared", file=sys.stderr)
+
+
+def _no_formula(cell: str) -> str:
+    """As a spreadsheet takes it for text (ASVS 1.2.10): names may be people's own choice."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _people_rebind(arguments: Arguments) -> None:

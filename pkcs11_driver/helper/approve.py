@@ -13,7 +13,7 @@ from pkcs11_driver.errors import DriverError, PinIncorrect
 from pkcs11_driver.helper import modules, tries
 from pkcs11_driver.helper.client import ServiceError
 from pkcs11_driver.helper.cms import signed_statement
-from pkcs11_driver.helper.dialogue import Refused, readable
+from pkcs11_driver.helper.dialogue import Refused, one_line, readable
 from pkcs11_driver.helper.job import Job, report
 from pkcs11_driver.helper.language import of_error, say
 from pkcs11_driver.operations import Signed, TokenStatus
@@ -80,7 +80,7 @@ def _token(job: Job) -> TokenStatus:
         usable = [token for token in seen if token.serial and token.certificates]
         if len(usable) == 1:
             return usable[0]
-        if not job.dialogue.plug_in("", [readable(modules.describe(token)) for token in seen]):
+        if not job.dialogue.plug_in("", [modules.describe(token) for token in seen]):
             raise Refused(
                 say("Plug in your own token, and no other, and start again with a new code.")
             )
@@ -94,7 +94,7 @@ def _ask_and_sign(job: Job, token: TokenStatus, attributes: bytes) -> Signed:
         notes = [note for note in (wrong, said) if note]
         if tries.may_be_the_last(state):
             raise Refused(" ".join([*notes, say("Nothing was signed.")]))
-        pin = job.dialogue.pin(readable(token.label), notes)
+        pin = job.dialogue.pin(one_line(token.label), notes)
         if not pin:
             raise Refused(say("Nothing was signed."))
         key_id = bytes.fromhex(job.claimed.key_id) or None

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pkcs11_driver import memory, wire
 from pkcs11_driver.helper import doctor, language, link, modules, registering, work
 from pkcs11_driver.helper.client import Client
-from pkcs11_driver.helper.dialogue import Refused, Terminal, one_line, readable
+from pkcs11_driver.helper.dialogue import Refused, Terminal, one_line
 from pkcs11_driver.helper.job import version
 from pkcs11_driver.helper.language import say
 from pkcs11_driver.isolated import be_the_child
@@ -151,7 +151,7 @@ def _list(found: Sequence[str], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([_as_json(token) for token in seen], indent=2))
     for token in [] if as_json else seen:
-        print(readable(modules.describe(token)))
+        print(modules.describe(token))
     if not seen:
         raise Refused(say("No token is plugged in."))
     return 0

@@ -158,7 +158,7 @@ def of_module(module: str, maker: str) -> Iterator[Finding]:
 def _tokens(seen: Sequence[TokenStatus]) -> Iterator[Finding]:
     office = say("Go to the registration office with it.")
     for token in seen:
-        told = f"{readable(modules.describe(token))}: "
+        told = f"{modules.describe(token)}: "
         family = family_of(token.manufacturer, token.model)
         if not token.serial:
             yield Finding("!!", told + say("cannot be told from another token"), office)

@@ -9,7 +9,7 @@ from asn1crypto import x509
 from pkcs11_driver import isolated
 from pkcs11_driver.errors import DriverError, TokenAmbiguous, TokenNotFound
 from pkcs11_driver.helper import known, tries
-from pkcs11_driver.helper.dialogue import Dialogue, Refused, one_line, readable
+from pkcs11_driver.helper.dialogue import Dialogue, Refused, one_line
 from pkcs11_driver.helper.language import say
 from pkcs11_driver.operations import TokenStatus
 
@@ -53,7 +53,7 @@ def expected(modules: Sequence[str], serial: str, dialogue: Dialogue) -> TokenSt
         matching = [token for token in seen if token.serial == serial]
         if matching:
             break
-        if not dialogue.plug_in(serial, [readable(describe(token)) for token in seen]):
+        if not dialogue.plug_in(serial, [describe(token) for token in seen]):
             raise TokenNotFound(serial, [token.serial for token in seen])
     first, *others = matching
     if any(token.module == first.module or _is_another(first, token) for token in others):
@@ -80,13 +80,13 @@ def owner(token: TokenStatus) -> str:
 
 
 def describe(token: TokenStatus) -> str:
-    """One line about a token."""
+    """One line about a token, whatever it calls itself."""
     return say(
         "{serial}  {label}  ({maker} {model})  PIN: {user_pin}, administrator PIN: {so_pin}",
-        serial=token.serial or say("(no serial number)"),
-        label=token.label,
-        maker=token.manufacturer,
-        model=token.model,
+        serial=one_line(token.serial) or say("(no serial number)"),
+        label=one_line(token.label),
+        maker=one_line(token.manufacturer),
+        model=one_line(token.model),
         user_pin=tries.in_a_list(token.user_pin),
         so_pin=tries.in_a_list(token.so_pin),
     )

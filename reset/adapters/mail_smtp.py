@@ -39,7 +39,8 @@ class SmtpMailer:
         try:
             message["From"] = self._sender
             message["To"] = to
-            message["Subject"] = subject
+            # what looks like an encoded word (RFC 2047) would be decoded, line breaks and all
+            message["Subject"] = subject.replace("=?", "= ?")
             message["Date"] = formatdate()
             message["Message-ID"] = f"<{message_id}@{self._sender.rpartition('@')[2].rstrip('>')}>"
             message["Auto-Submitted"] = "auto-generated"
@@ -50,7 +51,7 @@ class SmtpMailer:
                 if self._user:
                     server.login(self._user, self._password)
                 server.send_message(message, to_addrs=[to])
-        except (OSError, smtplib.SMTPException, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the library's parsers raise anything
             # the type only: servers quote addresses and texts in their answers
             _log.warning("mail %s was not sent: %s", message_id, type(error).__name__)
             raise Unavailable(part="mail") from None

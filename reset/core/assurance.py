@@ -84,7 +84,8 @@ TWO = {"know", "have"}  # the kinds of a login that its provider made with two
 
 @dataclass(frozen=True)
 class Proof:
-    """One success: by which method, when (aware UTC), and what it was about (no secret)."""
+    """One success: by which method, when (aware UTC), and its detail (no secret): the handle of the
+    session for what the holder shows, the approver's UID for an approval."""
 
     method: str
     at: datetime
@@ -203,10 +204,17 @@ class Standing:
         return not self.missing and not self.uncovered and self.level >= self.needed
 
 
-def standing(gate: Gate, proofs: Iterable[Proof], at: datetime) -> Standing:
-    """What ``proofs`` show at ``gate`` at the time ``at``."""
-    proofs = tuple(p for p in proofs if p.at <= at)
-    counted = {r.name: fresh(r, proofs, at) for r in gate.requirements}
+def standing(
+    gate: Gate, proofs: Iterable[Proof], at: datetime, login: Proof | None = None
+) -> Standing:
+    """What ``proofs`` show at ``gate`` at the time ``at``.
+
+    ``login``: the one that began the session which asks. It counts as well, and a code only where
+    it was typed in this session: a password alone gains nothing from it (T1, T22).
+    """
+    proofs = tuple(p for p in (*proofs, *([login] if login else ())) if p.at <= at)
+    own = [p for p in proofs if not login or p.method not in CODES or p.detail == login.detail]
+    counted = {r.name: fresh(r, own, at) for r in gate.requirements}
     methods = {p.method for found in counted.values() for p in found}
     missing = [r for r in gate.requirements if not counted[r.name]]
     return Standing(

@@ -84,3 +84,11 @@ def tidy_pid(text: str) -> str:
         if tidy == text:
             return tidy
         text = tidy
+
+
+def is_plain(pid: str) -> bool:
+    """Whether only capitals part ``pid`` from its normal form.
+
+    Other spellings may be other accounts of a provider, whose word alone counts there.
+    """
+    return unicodedata.is_normalized("NFKC", pid) and pid.lower() == tidy_pid(pid)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from reset.core.catalogue import CATALOGUE, question_text
 from reset.core.normal_form import ANSWER_LIMIT, normalise
@@ -173,8 +174,9 @@ def _only_runs(form: str) -> bool:
 def _tells(text: str, form: str) -> bool:
     """Whether ``text`` says the answer: as words of it in a row, or as a long part of it."""
     words = [normalise(word) for word in _words(text)]
-    rows = {"".join(words[a:b]) for a in range(len(words)) for b in range(a + 1, len(words) + 1)}
-    return form in rows or (len(form) >= _LONG and form in normalise(text))
+    joined, edges = "".join(words), {0, *accumulate(map(len, words))}
+    in_a_row = any(joined.startswith(form, at) and at + len(form) in edges for at in edges)
+    return in_a_row or (len(form) >= _LONG and form in normalise(text))
 
 
 def _words(text: str) -> list[str]:

@@ -16,7 +16,8 @@ class SqlSessions(Repository):
 
     def get(self, key: str) -> Session | None:
         """The session with this key."""
-        return self._one(Session, columns(sessions, Session).where(sessions.c.key == key))
+        found = columns(sessions, Session).where(sessions.c.key == key)
+        return self._one(Session, self._held(found))
 
     def put(self, session: Session) -> None:
         """Insert or change."""

@@ -45,6 +45,11 @@ class Importing:
             raise BadInput(field="people", rule="are kept in the directory that the settings name")
         rows = rows_of(lines, PEOPLE)
         people = [(_person(row, line), row["password"]) for line, row in enumerate(rows, 2)]
+        known: set[str] = set()
+        for line, (person, _) in enumerate(people, 2):
+            if person.uid in known:
+                raise BadInput(field=f"line {line}", rule="uid: twice")
+            known.add(person.uid)
         hashed = [(person, self._hash(word) if word else "") for person, word in people]
         with self._parts.store.write() as uow:
             for line, (person, password_hash) in enumerate(hashed, 2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from reset.core.identities import PID_LIMIT, Person, tidy_pid
+from reset.core.identities import PID_LIMIT, Person, is_plain, tidy_pid
 from reset.core.tokens import Token
 from reset.errors import (
     BadInput,
@@ -123,14 +123,9 @@ class Login:
         return person
 
     def _signed_on(self, signed: SignedOn) -> Person:
-        """The person of a login name that the provider told; the directory notes whose it is.
-
-        No password stands behind the name here, so only capitals may differ: what a person's own
-        typing is forgiven may be another account's name at the provider (peer failure 23).
-        """
-        name, told = tidy_pid(signed.pid), signed.pid
-        same = name == (told.lower() if told.isascii() else told)
-        person = self._parts.directory.by_pid(name) if same and 0 < len(name) <= PID_LIMIT else None
+        """The person of a login name that the provider told; the directory notes whose it is."""
+        usable = 0 < len(signed.pid) <= PID_LIMIT and is_plain(signed.pid)
+        person = self._parts.directory.by_pid(tidy_pid(signed.pid)) if usable else None
         if person is None:
             raise SignOnRefused(rule="person")
         self._parts.directory.keep(person.uid)

@@ -175,17 +175,22 @@ class Pair:
             job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)
             key = tries_key(job.id) if job else ""
             tried = job and uow.tries.reserve(key, parts.policy.pairing_tries)
-            # only searching is slowed down: a known code has its own tries, and nobody behind the
+            # only searching is slowed down: a live code has its own tries, and nobody behind the
             # same address pays for somebody who searches
-            wait = 0 if job else uow.throttle.reserve(f"pairing:{network_of(address)}", now)
+            around = f"pairing:{network_of(address)}"
+            wait = 0 if tried else uow.throttle.reserve(around, now)
+            if not tried and not wait:
+                _note_refused(uow, job)
         if wait:
             raise SlowDown(retry_after=wait)
         if job is None or not tried:
-            raise self._pairing_refused(job)
+            raise PairingCodeRefused
         right = pairing_secret(parts.custodian.hmac(pairing_context(job.id)))
         typed = code[wire.SELECTOR_LENGTH :]
         if not hmac.compare_digest(typed.encode(), right.encode()):
-            raise self._pairing_refused(job)
+            with parts.store.write() as uow:
+                _note_refused(uow, job)
+            raise PairingCodeRefused
         secret = self._secret(job.id, claim.public_key)
         with committing("service.claim", parts.store.write()) as uow:
             uow.tries.give_back(key)
@@ -227,15 +232,14 @@ class Pair:
         job = uow.jobs.get(job_id)  # again: somebody may have been faster
         return job is not None and job.public_key == claim.public_key
 
-    def _pairing_refused(self, job: Job | None) -> PairingCodeRefused:
-        with self._parts.store.write() as uow:
-            facts = {"job": job.id if job else "", "why": "wrong" if job else "unknown"}
-            uow.audit.append("pairing-code-refused", "unknown", facts)
-        return PairingCodeRefused()
-
     def _secret(self, job_id: str, public_key: bytes) -> str:
         tag = self._parts.custodian.hmac(b"job-secret 1" + job_id.encode() + public_key)
         return base64.urlsafe_b64encode(tag).decode().rstrip("=")
+
+
+def _note_refused(uow: UnitOfWork, job: Job | None) -> None:
+    facts = {"job": job.id if job else "", "why": "wrong" if job else "unknown"}
+    uow.audit.append("pairing-code-refused", "unknown", facts)
 
 
 def hash_secret(secret: str) -> str:

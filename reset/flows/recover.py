@@ -7,6 +7,7 @@ Rules (S1.54-S1.69, T1-T8):
 3. A round is committed as spent before an answer is hashed, and given back on success.
 4. Every answer is hashed and compared; one verdict for the set (S1.62).
 5. The approver is asked by the step that completes the gate, in the same transaction.
+6. A code counts only in the session in which it was typed: another one shows no pairing code.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Recover:
         parts = self._parts
         with parts.store.read() as uow:
             request = _own(uow, uid, request_id)
-            proofs = [*uow.requests.proofs(request_id), login]
+            proofs = uow.requests.proofs(request_id)
             operation = uow.operations.of_request(request_id)
             closed = blocked(parts, uow, uid)
             ways = channels(parts, uow, uid, uow.profiles.get(uid))
@@ -107,14 +108,14 @@ class Recover:
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
             token = uow.tokens.get(request.token_serial)
         policy, now = parts.policy, parts.clock.now()
-        here = standing(policy.gate(request.state), proofs, now)
+        here = standing(policy.gate(request.state), proofs, now, login)
         last = policy.resume if request.state == "executing" else policy.release
         named = (parts.directory.by_uid(a) for a in approver_uids(parts, uid))
         names = tuple(p.name for p in named if p)
         return Progress(
             request=request,
             standing=here,
-            worth=standing(last, proofs, now),
+            worth=standing(last, proofs, now, login),
             step=_step(request, here, closed),
             operation=operation,
             approvers=names,
@@ -342,7 +343,7 @@ class Recover:
         parts, now = self._parts, self._parts.clock.now()
         request = _own(uow, uid, request_id)
         uow.requests.add_proof(request_id, login)
-        uow.requests.add_proof(request_id, Proof(method, now))
+        uow.requests.add_proof(request_id, Proof(method, now, login.detail))
         here = standing(parts.policy.gate(request.state), uow.requests.proofs(request_id), now)
         if request.state != "collecting" or not here.open:
             return move(self._parts, uow, request, "prove")

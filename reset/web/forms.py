@@ -11,11 +11,12 @@ from reset.web.error_pages import faults, wants_problem, words_for
 
 FORM_LIMIT = 72 * 1024  # a signature of 64 KiB and the form around it
 HELPER_LIMIT = 128 * 1024
+FIELD_LIMIT = 4096  # characters; normal forms of longer texts take seconds
 _LISTS = frozenset({"ids"})  # check boxes: the only fields that may occur more than once
 
 
 def check() -> None:
-    """Before every request: bound the body; each field is there once and holds plain text.
+    """Before every request: bound body and fields; each is there once and holds plain text.
 
     Raises ``BadInput`` (peer failures 18 and 34, parameter pollution).
     """
@@ -27,6 +28,8 @@ def check() -> None:
         for name, values in source.lists():
             if len(values) > 1 and name not in _LISTS:
                 raise BadInput(field=name[:60], rule="twice")
+            if any(len(value) > FIELD_LIMIT for value in (name, *values)):
+                raise BadInput(field=name[:60], rule="too-long")
             if any("\0" in value for value in (name, *values)):
                 raise BadInput(field=name[:60], rule="characters")
     for name, files in request.files.lists():

@@ -58,14 +58,16 @@ def check_host() -> None:
 def check_origin() -> None:
     """A change may come only from our own pages; browsers say where it comes from.
 
-    This stands beside the form token and replaces Flask-WTF's look at ``Referer``, which some
-    proxies remove.
+    Anything else may come from elsewhere only by a link that somebody follows: the browser shows
+    the certificate for a picture or a frame of another page, too. This stands beside the form
+    token and replaces Flask-WTF's look at ``Referer``, which some proxies remove.
     """
+    ours = request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
     if request.method in _SAFE:
+        if not ours and request.headers.get("Sec-Fetch-Dest") != "document":
+            raise BadRequest("elsewhere")
         return
-    origin = request.headers.get("Origin")
-    fetched = request.headers.get("Sec-Fetch-Site", "none")
-    if origin not in (None, site().origin) or fetched not in ("same-origin", "none"):
+    if not ours or request.headers.get("Origin") not in (None, site().origin):
         raise CSRFError("origin")
 
 

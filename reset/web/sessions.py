@@ -236,8 +236,8 @@ def _leave() -> None:
 
 
 def login_proof() -> Proof:
-    """What began this session, and when: a session begins with its login."""
-    return Proof(session["login"], current().created_at)
+    """What began this session, when, and which it is: a session begins with its login."""
+    return Proof(session["login"], current().created_at, current().handle)
 
 
 def login_of(one: Session) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
@@ -63,6 +64,34 @@ def test_no_address_becomes_two(box: tuple[_Box, int], address: str) -> None:
         return
     assert all(len(e.rcpt_tos) == 1 for e in kept.envelopes)
     assert all("c@d.example" not in e.rcpt_tos for e in kept.envelopes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=?utf-8?q?H=0ABcc:_c=40d.example=0A=0Atext?=", "=?utf-8?b?Cgp0ZXh0?=",
+     "=?=?utf-8?q?=0A=0Atext?=", "=?utf-8?q?=0D=0AX-Other:_1?= H"],
+)  # fmt: skip
+def test_a_name_that_looks_like_an_encoded_word_is_a_name(box: tuple[_Box, int], name: str) -> None:
+    """RFC 2047: the library decodes such words, line breaks and all; people choose their names."""
+    kept, port = box
+    _mailer(port).send("a@b.example", f"{name} asks you", "body\n", "id1")
+    (envelope,) = kept.envelopes
+    told = message_from_bytes(envelope.content, policy=policy.default)
+    assert "Bcc" not in told
+    assert "X-Other" not in told
+    assert str(told["Subject"]).endswith("asks you")
+    assert told.get_content().splitlines() == ["body"]
+
+
+@pytest.mark.parametrize("address", ["'@[=", '?*=.:@_é*="|&\\', "():ü`{@é&}{é|", "(@.#.).]|/"])
+def test_an_address_that_the_library_cannot_read_holds_up_no_other_mail(
+    box: tuple[_Box, int], address: str
+) -> None:
+    """Its parser raises what it likes; the worker goes on only after ``Unavailable``."""
+    kept, port = box
+    with pytest.raises(Unavailable):
+        _mailer(port).send(address, "s", "b", "id1")
+    assert not kept.envelopes
 
 
 def test_every_failure_is_unavailable(box: tuple[_Box, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import unicodedata
 from dataclasses import replace
 
@@ -68,6 +69,18 @@ QUESTION = "teacher-nickname"
 def test_a_weak_answer_is_refused_by_its_rule(answer: str, rule: str) -> None:
     """S1.43."""
     assert answer_problem(answer, QUESTION, ABOUT, POLICY, INSTITUTION) == rule
+
+
+def test_a_text_of_many_words_is_compared_in_little_memory() -> None:
+    """All rows of n words together would be n³ letters: one form could end the process."""
+    tracemalloc.start()
+    try:
+        many = " ".join(f"w{n}" for n in range(300))
+        answer_problem("Professor Snail", many, [many], POLICY)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000, peak
 
 
 @pytest.mark.parametrize(

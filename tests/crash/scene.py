@@ -74,6 +74,7 @@ class Scene:
             root / "institution", policy=POLICY, database=f"sqlite:///{self.database}"
         )
         self.story = Story(self.here)
+        self.browser = Visitor(self.here)  # the one in which the code was typed
         self.new_pin = f"New-{secrets.token_hex(4)}"
         self.trace = root / "trace"
         self.said = root / "helper.log"
@@ -84,9 +85,8 @@ class Scene:
         self.here.start()
         for step in (register, block, ask, approve):
             step(self.story)
-        browser = Visitor(self.here)
-        browser.log_in("holder")
-        enter_code(self.story, browser)
+        self.browser.log_in("holder")
+        enter_code(self.story, self.browser)
         self.save("ready")
 
     # --- states on disk -----------------------------------------------------------------
@@ -106,6 +106,7 @@ class Scene:
             shutil.copytree(self.root / name / part, self.here.root / part)
         with self.edited() as db:
             db.execute("update proofs set at = ? where method like 'code-%'", (_time(0),))
+            db.execute("update sessions set created_at = ?, seen_at = ?", (_time(0), _time(0)))
         for file in self.root.glob("fired-*"):
             file.unlink()
 
@@ -156,10 +157,8 @@ class Scene:
         for _ in range(20):
             self.keep_up()
             try:
-                browser = Visitor(self.here)
-                browser.log_in("holder")
                 page = f"{self.story.page}/helper"
-                return pairing_code(browser.send(page, page).text)
+                return pairing_code(self.browser.send(page, page).text)
             except (OSError, ValueError, AssertionError) as error:
                 last = error
             time.sleep(0.5)

@@ -10,7 +10,7 @@ from pkcs11_driver import operations
 from pkcs11_driver.errors import TokenAmbiguous
 from pkcs11_driver.helper import modules
 from pkcs11_driver.helper.dialogue import Terminal
-from pkcs11_driver.operations import Receipt
+from pkcs11_driver.operations import Receipt, TokenStatus
 from tests.driver import children
 from tests.driver.conftest import (
     OTHER_SO_PIN,
@@ -165,3 +165,12 @@ class TestListing:
         assert style == "so_init_pin"
         error = children.error(operations.detect_style, str(made.module), "other")
         assert error.code == "token-not-found"
+
+
+def test_a_token_is_one_line_whatever_it_calls_itself() -> None:
+    """In the list, in doctor and before a PIN is asked for: a label is the token's own word."""
+    label = "\x1b[31mmine\nok  another token\u202e\r"
+    strange = TokenStatus(label, label, label, label, "", 0, "ok", "ok", ())
+    line = modules.describe(strange)
+    assert line.isprintable()
+    assert "another token" in line

@@ -58,6 +58,7 @@ def test_people_change_and_keep_their_password(world: World) -> None:
         ("u-x,xenia,Xenia,x@inst.example,,,root,", "roles are"),
         (f"{STRANGER},holly,Stan,s@inst.example,,,,", "pid: taken"),  # somebody else's login
         (f"{HOLDER},another,Holly,h@inst.example,,,,", "uid: taken"),  # S5.7
+        (GOOD.replace(",,,", ",,,office"), "uid: twice"),  # which one would count?
         ("u-x,\u3164,Xenia,x@inst.example,,,,", "pid: empty"),
         ('u-x,"xenia"y,Xenia,x@inst.example,,,,', "is no CSV"),
     ],

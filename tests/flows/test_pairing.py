@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pkcs11_driver import wire
-from reset.errors import JobRefused, PairingCodeRefused, ResetError, SlowDown, StateConflict
+from reset.errors import (
+    JobRefused,
+    PairingCodeRefused,
+    ProofsMissing,
+    ResetError,
+    SlowDown,
+    StateConflict,
+)
 from tests.flows.model_token import ADDRESS, Helper, ModelToken
 from tests.flows.world import (
     HOLDER,
@@ -41,6 +50,19 @@ def test_a_reload_shows_the_same_code_until_it_is_claimed(world: World) -> None:
     assert claimed.words == wire.confirmation_words(claimed.job, KEY)
     assert claimed.token_serial == serial_of(HOLDER)
     assert claimed.pin_rules == world.policy.pin
+
+
+def test_only_the_session_in_which_the_mailed_code_was_typed_sees_it(world: World) -> None:
+    """T1, T22: somebody with the password waits in vain for a code that the holder types."""
+    request = world.ready()
+    code = world.code(request)
+    elsewhere = replace(by_password(world.log_in()), detail="another session")
+    with pytest.raises(ProofsMissing) as refused:
+        world.pair.for_reset(HOLDER, request.id, elsewhere)
+    assert refused.value.data["missing"] == ["code"]
+    assert world.recover.progress(HOLDER, request.id, elsewhere).step == "code"
+    world.recover.enter_code(HOLDER, request.id, world.send(request), elsewhere)
+    assert world.pair.for_reset(HOLDER, request.id, elsewhere).code == code
 
 
 def test_neither_code_nor_secret_is_stored(world: World) -> None:
@@ -113,13 +135,22 @@ def test_guesses_from_one_address_slow_down(world: World) -> None:
     claim(world, world.code(world.ready()), address="192.0.2.77")
 
 
-def test_one_customer_with_many_addresses_slows_down_as_one(world: World) -> None:
-    """An IPv6 customer has a /64; the login counts the same."""
+def test_one_ipv6_network_is_one_address(world: World) -> None:
     for n in range(world.policy.login_slow_after + 1):
         with pytest.raises(PairingCodeRefused):
-            claim(world, "2222-2222", address=f"2001:db8::{n:x}")
+            claim(world, "2222-2222", address=f"2001:db8:0:1::{n}")
     with pytest.raises(SlowDown):
-        claim(world, "2222-2222", address="2001:db8::ffff")
+        claim(world, "2222-2222", address="2001:db8:0:1:ffff::1")
+
+
+def test_a_dead_code_is_slowed_down_like_an_unknown_one(world: World) -> None:
+    """Each refusal is an entry of the log, which nobody may fill without a login."""
+    code = world.code(world.ready())
+    for _ in range(world.policy.pairing_tries + world.policy.login_slow_after + 1):
+        with pytest.raises(PairingCodeRefused):
+            claim(world, turned(code))
+    with pytest.raises(SlowDown):
+        claim(world, turned(code))
 
 
 def test_a_helper_stopped_before_the_order_holds_nobody_up_for_long(world: World) -> None:

@@ -180,6 +180,18 @@ def test_who_is_not_prepared(institution: Institution) -> None:
     assert "1 of 1 token holders are not prepared" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@A1"])
+def test_the_list_holds_no_formula(institution: Institution, name: str) -> None:
+    """ASVS 1.2.10: people may choose their names in a directory, and others open the list."""
+    rows = institution.root / "renamed.csv"
+    for called, shown in ((name, f"'{name}"), ("Ann A", "Ann A")):
+        head = "uid,pid,name,mail,supervisor,representative,roles,password"
+        rows.write_text(f"{head}\n1,ann,{called},ann@institute.example,,,,\n")
+        institution.command("people", "import", str(rows))
+        listed = institution.command("people", "without-profile").splitlines()
+        assert listed[1:] == [f"1,ann,{shown},ann@institute.example,profile"]
+
+
 def test_doctor(institution: Institution) -> None:
     """What works is listed, and what a reset is worth."""
     said = institution.command("doctor")

@@ -237,16 +237,19 @@ def test_a_used_code_is_dead(story: Story) -> None:
     assert not re.search(PAIRING_CODE, words_of(browser.get(f"{story.page}/helper").text))
 
 
-@pytest.fixture
-def code(story: Story) -> str:
-    """A pairing code of the approved request."""
+@pytest.fixture(scope="module")
+def confirmed(story: Story) -> Visitor:
+    """The browser in which the holder has typed a code after the approval."""
     browser = Visitor(story.institution)
     browser.log_in("holder")
-    page = browser.get(f"{story.page}/helper")
-    if not re.search(PAIRING_CODE, words_of(page.text)):
-        told.enter_code(story, browser)
-        page = browser.get(f"{story.page}/helper")
-    return pairing_code(page.text)
+    told.enter_code(story, browser)
+    return browser
+
+
+@pytest.fixture
+def code(story: Story, confirmed: Visitor) -> str:
+    """A pairing code of the approved request."""
+    return pairing_code(confirmed.get(f"{story.page}/helper").text)
 
 
 def _expire_jobs(here: Institution) -> None:

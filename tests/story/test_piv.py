@@ -72,16 +72,14 @@ class Cards:
         """Asked, approved and confirmed once more."""
         ask(self.story)
         approve(self.story)
-        browser = Visitor(self.here)
-        browser.log_in("holder")
-        enter_code(self.story, browser)
+        self.browser = Visitor(self.here)
+        self.browser.log_in("holder")
+        enter_code(self.story, self.browser)
 
     def helper(self, *typed: str, dies: str = "") -> subprocess.CompletedProcess[str]:
         """One run of the helper with a new code, of a page that has the card's PIN rules."""
-        browser = Visitor(self.here)
-        browser.log_in("holder")
         where = f"{self.story.page}/helper"
-        page = browser.send(where, where).text
+        page = self.browser.send(where, where).text
         assert "exactly 8 characters" in words_of(page)
         return run_helper(self.here, pairing_code(page), self.token.module, typed, dies)
 

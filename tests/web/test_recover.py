@@ -36,15 +36,32 @@ def test_the_whole_way_from_login_to_a_proven_reset(world: World) -> None:
     assert visitor.get(f"{path}/helper").location.startswith(path)
 
 
+def test_a_second_browser_with_the_password_shows_no_pairing_code(world: World) -> None:
+    """T1, T22: the holder has typed the code in the first one."""
+    world.enrol()
+    visitor, path = world.approved()
+    world.watch.at += timedelta(minutes=1)
+    world.enter_code(visitor, path)
+    code = _code_on(visitor.get(f"{path}/helper").text)
+    other = world.logged_in()
+    assert other.get(f"{path}/helper").location.startswith(f"{path}?notice=step-needed")
+    assert code not in other.get(path).text
+    assert f"{path}/code" in other.get(path).text
+
+
 def _file(content: bytes) -> object:
     return io.BytesIO(content)
 
 
-def _claim(world: World, page: str) -> dict[str, str]:
-    found = re.search(r"[2-9A-Z]{4}-[2-9A-Z]{4}", page)
+def _code_on(page: str) -> str:
+    found = re.search(r">([2-9A-Z]{4}-[2-9A-Z]{4})<", page)
     assert found
+    return found[1]
+
+
+def _claim(world: World, page: str) -> dict[str, str]:
     key = base64.b64encode(bytes(32)).decode()
-    body = {"code": found[0], "public_key": key, "helper_version": "1"}
+    body = {"code": _code_on(page), "public_key": key, "helper_version": "1"}
     answer = world.visitor().post("/helper/v1/claim", json=body)
     assert answer.status_code == 200, answer.text
     return dict(answer.json)

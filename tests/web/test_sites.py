@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from reset.web import guards
+from reset.web import forms, guards
 from tests.web.world import PASSWORD, PUBLIC, ClientSocket, World
 
 INVENTORY = {
@@ -261,6 +261,35 @@ def test_a_form_from_elsewhere_is_refused(shared: World, headers: dict[str, str]
     assert visitor.post("/login", fields, headers=own).status_code == 303
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "object"},
+    ],
+)
+def test_another_site_reads_nothing_with_the_visitors_certificate(
+    world: World, headers: dict[str, str]
+) -> None:
+    """The browser shows the certificate by itself, and what is read stands in the log."""
+    world.enrol()
+    _, path = world.asked()
+    where = f"/approvals/{path.split('/')[2]}/statement"
+    bob = world.holder_of("bob")
+
+    def entries() -> int:
+        with world.parts.store.read() as uow:
+            return len(list(uow.audit.entries()))
+
+    before = entries()
+    assert bob.get(where, headers=headers).status_code == 400
+    assert entries() == before
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert bob.get(where, headers={**link, "Sec-Fetch-Dest": "document"}).status_code == 200
+
+
 def test_the_login_tells_unknown_from_wrong_in_nothing(world: World) -> None:
     answers = []
     for pid, password in (("alice", "wrong password"), ("nobody", PASSWORD)):
@@ -327,6 +356,17 @@ def test_bodies_are_bounded(world: World) -> None:
     assert visitor.post("/login", fields).status_code == 413
     big = visitor.post("/helper/v1/claim", json={"code": "x" * 140_000})
     assert (big.status_code, big.json["type"]) == (413, "too-large")
+
+
+def test_a_field_is_bounded_before_anything_reads_it(world: World) -> None:
+    """Normal forms of long texts take seconds, and before the login nobody is slowed down."""
+    visitor, limit = world.visitor(), forms.FIELD_LIMIT
+    fields = {"csrf_token": visitor.token("/login"), "password": PASSWORD}
+    answer = visitor.post("/login", {**fields, "pid": "alice", "next": "x" * (limit + 1)})
+    assert answer.status_code == 400
+    assert visitor.get(f"/?notice={'x' * (limit + 1)}").status_code == 400
+    assert visitor.get(f"/?notice={'x' * limit}").status_code == 200
+    assert visitor.post("/login", {**fields, "x" * (limit + 1): "y"}).status_code == 400
 
 
 def test_no_secret_of_a_request_reaches_the_log(
