@@ -79,20 +79,12 @@ class Attempt:
     verifier: str = field(repr=False)
 
 
-@dataclass(frozen=True)
-class SignedOn:
-    """A login name as the provider tells it, and when its person logged in there (aware UTC)."""
-
-    pid: str
-    at: datetime
-
-
 class SingleSignOn(Protocol):
     def address(self, attempt: Attempt) -> str:
         """Where the browser is sent. Raises ``Unavailable``."""
 
-    def redeem(self, code: str, attempt: Attempt, at: datetime) -> SignedOn:
-        """Who logged in, for the code that came back. Raises ``SignOnRefused``,
+    def redeem(self, code: str, attempt: Attempt, at: datetime) -> str:
+        """The login name of who logged in, for the code that came back. Raises ``SignOnRefused``,
         ``Unavailable``."""
 
     def check(self) -> Mapping[str, str]:

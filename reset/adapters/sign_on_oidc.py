@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from reset.errors import SignOnRefused, Unavailable
-from reset.ports import Attempt, SignedOn
+from reset.ports import Attempt
 
 ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 SECONDS = 5  # for one call of the provider
@@ -86,8 +86,8 @@ class OidcSignOn:
             )
             return str(url)
 
-    def redeem(self, code: str, attempt: Attempt, at: datetime) -> SignedOn:
-        """Who logged in, for the code that the browser brought back.
+    def redeem(self, code: str, attempt: Attempt, at: datetime) -> str:
+        """The login name of who logged in, for the code that the browser brought back.
 
         Raises ``SignOnRefused`` with the rule that was broken, ``Unavailable``.
         """
@@ -110,7 +110,7 @@ class OidcSignOn:
 
     def _checked(
         self, told: dict[str, Any], keys: dict[str, Any], attempt: Attempt, at: datetime
-    ) -> SignedOn:
+    ) -> str:
         try:
             token = jwt.decode(told["id_token"], KeySet.import_key_set(keys), ALGORITHMS)  # type: ignore[arg-type]
             claims = CodeIDToken(
@@ -137,7 +137,7 @@ class OidcSignOn:
         pid = claims.get(self._pid_claim)
         if not isinstance(pid, str) or not pid:
             raise SignOnRefused(rule="no-name")
-        return SignedOn(pid, min(datetime.fromtimestamp(since, UTC), at))
+        return pid
 
     # --- the provider --------------------------------------------------------------------
     @contextmanager

@@ -236,14 +236,17 @@ class Approve:
         """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
 
         ``delegate``: UID or login name.
-        Raises ``BadInput`` for oneself, an unknown person, an unusable period, or one that
-        overlaps with another of the same person.
+        Raises ``BadInput`` for oneself, an unknown person, one's UID that is another's login name,
+        an unusable period, or one that overlaps with another of the same person.
         """
         parts = self._parts
         name = delegate.strip()
-        found = parts.directory.by_uid(name) or parts.directory.by_pid(name)
-        if found is None or found.uid == person.uid:
-            raise BadInput(field="delegate", rule="self" if found else "unknown")
+        meant = (parts.directory.by_uid(name), parts.directory.by_pid(name))
+        people = {p.uid: p for p in meant if p}
+        if len(people) != 1 or person.uid in people:
+            rule = "self" if len(people) == 1 else "two-people" if people else "unknown"
+            raise BadInput(field="delegate", rule=rule)
+        (found,) = people.values()
         if not starts < ends or ends <= parts.clock.now() or (ends - starts).days > 92:
             raise BadInput(field="ends", rule="period", limit=92)
         granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)

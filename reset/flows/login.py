@@ -18,7 +18,7 @@ from reset.errors import (
     Unavailable,
 )
 from reset.flows.parts import Parts
-from reset.ports import Attempt, SignedOn
+from reset.ports import Attempt
 
 PASSWORD_LIMIT = 256  # bytes; more is refused before hashing (peer failure 34)
 
@@ -122,10 +122,10 @@ class Login:
             uow.audit.append("login", person.uid, facts)
         return person
 
-    def _signed_on(self, signed: SignedOn) -> Person:
+    def _signed_on(self, pid: str) -> Person:
         """The person of a login name that the provider told; the directory notes whose it is."""
-        usable = 0 < len(signed.pid) <= PID_LIMIT and is_plain(signed.pid)
-        person = self._parts.directory.by_pid(tidy_pid(signed.pid)) if usable else None
+        usable = 0 < len(pid) <= PID_LIMIT and is_plain(pid)
+        person = self._parts.directory.by_pid(tidy_pid(pid)) if usable else None
         if person is None:
             raise SignOnRefused(rule="person")
         self._parts.directory.keep(person.uid)

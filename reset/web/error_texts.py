@@ -387,6 +387,8 @@ RULES: Mapping[str, str] = {
     "serial": "This is not the number of a token.",
     "search": "Type at least two characters.",
     "two-ids": "Choose the two different kinds of photo id that you saw.",
+    "two-people": "This is the UID of one person and the login name of another. "
+    "Type the UID of whom you mean.",
     "self": "You cannot stand in for yourself.",
     "overlap": "This person stands in for you already on some of these days. "
     "End that first, or choose other days.",

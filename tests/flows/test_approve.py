@@ -188,6 +188,16 @@ def test_unusable_delegations(
     assert world.dump() == before
 
 
+def test_a_name_of_two_people_is_asked_again(world: World) -> None:
+    """One's UID that is another's login name: nobody is put in the place of whom was meant."""
+    with world.database.write() as uow:
+        uow.people.put(dataclasses.replace(world.person(STRANGER), uid="u-another", pid=DEPUTY), "")
+    now = world.clock.now()
+    with pytest.raises(BadInput) as refused:
+        world.approve.delegate(world.person(SUPERVISOR), DEPUTY, now, now + DAY)
+    assert refused.value.data["rule"] == "two-people"
+
+
 def test_only_the_principal_revokes(world: World) -> None:
     now = world.clock.now()
     made = world.approve.delegate(world.person(SUPERVISOR), DEPUTY, now, now + DAY)

@@ -22,7 +22,7 @@ from reset.errors import (
     Unavailable,
 )
 from reset.flows.login import Login, network_of
-from reset.ports import Attempt, Directory, SignedOn
+from reset.ports import Attempt, Directory
 from tests.flows.world import (
     HOLDER,
     SECOND,
@@ -265,10 +265,10 @@ class Told:
     def address(self, attempt: Attempt) -> str:
         return "https://login.inst.example"
 
-    def redeem(self, code: str, attempt: Attempt, at: datetime) -> SignedOn:
+    def redeem(self, code: str, attempt: Attempt, at: datetime) -> str:
         if self.fault:
             raise self.fault
-        return SignedOn(self.pid, at)
+        return self.pid
 
     def check(self) -> Mapping[str, str]:
         return {}
