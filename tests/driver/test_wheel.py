@@ -140,3 +140,11 @@ def test_nothing_of_the_server_is_there(program: Path) -> None:
     assert done.returncode != 0
     window = "import pkcs11_driver.helper.window"
     subprocess.run([program.parent / "python", "-c", window], check=True)
+
+
+def test_the_server_says_what_it_lacks(program: Path) -> None:
+    """Who installed the helper alone and calls the server's program."""
+    server = [program.parent / "token-reset", "doctor"]
+    done = subprocess.run(server, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "token-reset[server]" in done.stderr
