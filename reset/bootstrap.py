@@ -101,7 +101,7 @@ def service(settings: Settings) -> Service:
         settings=settings,
         parts=parts,
         flows=flows,
-        upkeep=Upkeep(parts, flows.custody),
+        upkeep=Upkeep(parts),
         escrow=EscrowKeeping(parts),
         importing=Importing(
             parts,

@@ -25,10 +25,8 @@ from pkcs11_driver import wire
 from pkcs11_driver.crashpoints import calling, committing
 from reset.core import custody
 from reset.core.custody import Operation
-from reset.core.requests import Request
 from reset.core.tokens import Job, Token, tidy_serial
 from reset.errors import (
-    Busy,
     JobRefused,
     LeaseRunning,
     NoApprover,
@@ -43,12 +41,11 @@ from reset.errors import (
     WrongToken,
 )
 from reset.flows.approve import Approve, entitled
+from reset.flows.custody_ends import CustodyEnds
 from reset.flows.mails import post
-from reset.flows.opening import rounds_key
 from reset.flows.pairing import check_gate, hash_secret
 from reset.flows.parts import Parts
 from reset.flows.requests import move
-from reset.flows.times import show
 from reset.ports import ReleaseOrder, UnitOfWork
 
 # causes of a refusal that pass by themselves or when the operator acts (escrow restore for the last
@@ -66,6 +63,7 @@ class Custody:
     def __init__(self, parts: Parts, approve: Approve) -> None:
         self._parts = parts
         self._approve = approve
+        self._ends = CustodyEnds(parts)
 
     def _job(self, uow: UnitOfWork, job_id: str, secret: str) -> Job:
         job = uow.jobs.get(job_id)
@@ -119,10 +117,10 @@ class Custody:
         if tidy_serial(asked.token.serial) != token.serial:
             raise WrongToken(expected=token.serial, found=asked.token.serial[:64])
         if token.state != "in-use" or token.holder_uid != job.uid:
-            self._refer(job.about, "token-withdrawn")
+            self._ends.refer(job.about, "token-withdrawn")
             raise OfficeOnly(reason="token-withdrawn")
         if asked.token.so_pin in ("locked", "final-try"):
-            self._refer(job.about, f"so-pin-{asked.token.so_pin}")
+            self._ends.refer(job.about, f"so-pin-{asked.token.so_pin}")
             raise OfficeOnly(reason=f"so-pin-{asked.token.so_pin}")
 
     def _intend(self, job: Job, token: Token) -> Operation:
@@ -203,7 +201,7 @@ class Custody:
             left = (operation.lease_until - now).total_seconds()
             if left > 0:
                 raise LeaseRunning(retry_after=int(left) + 1)
-            operation = self.lease_over(operation)
+            operation = self._ends.lease_over(operation)
         with parts.store.read() as uow:
             request = uow.requests.get(operation.request_id)
         if request is None or "office" in (operation.state, request.state):
@@ -211,7 +209,7 @@ class Custody:
         if request.state != "executing":  # another run has ended it
             raise StateConflict(state=request.state, event="send")
         if not custody.affordable(operation, parts.policy.so_budget(token.traits)):
-            self._give_up(operation, "budget-over", "tries")
+            self._ends.give_up(operation, "budget-over", "tries")
             raise OfficeOnly(reason="tries")
         sent = replace(
             operation,
@@ -238,7 +236,7 @@ class Custody:
             rows = [(v, uow.escrow.get(token.serial, v)) for v in versions]
             pending = uow.escrow.get(token.serial, operation.pending_version)
         if approval is None or pending is None or any(s is None for _, s in rows):
-            self._give_up(operation, "refused", "escrow")
+            self._ends.give_up(operation, "refused", "escrow")
             raise OfficeOnly(reason="escrow")
         order = ReleaseOrder(
             operation_id=operation.id,
@@ -271,9 +269,9 @@ class Custody:
         if {rule, cause} & _PASSING:
             return
         if operation.orders:
-            self._give_up(operation, "refused", f"custodian: {rule}")
+            self._ends.give_up(operation, "refused", f"custodian: {rule}")
             raise OfficeOnly(reason=f"custodian: {rule}") from None
-        self._withdraw(operation, f"custodian: {rule}")
+        self._ends.withdraw(operation, f"custodian: {rule}")
         raise ReleaseRefused(rule="withdrawn", why=rule) from None
 
     def _record_refusal(
@@ -343,9 +341,9 @@ class Custody:
             fits=operation.fits or worked,
         )
         if event == "proven":
-            self._finish(operation, after, job, token)
+            self._ends.finish(operation, after, job, token)
         elif event == "refused":
-            self._give_up(operation, "refused", told.outcome, told.steps)
+            self._ends.give_up(operation, "refused", told.outcome, told.steps)
         elif after != operation:  # told again, it is no news
             with committing("service.unknown", parts.store.write()) as uow:
                 uow.operations.save(after, expected=operation.state, epoch=operation.epoch)
@@ -369,141 +367,6 @@ class Custody:
                 uow.audit.append("proof-refused", job.uid, facts)
             return False
         return True
-
-    def _finish(self, before: Operation, after: Operation, job: Job, token: Token) -> None:
-        parts = self._parts
-        with parts.store.read() as uow:
-            approval = uow.approvals.of_request(after.request_id)
-        if approval is None:
-            raise RuntimeError("an operation has an approval")
-        names = self._name(job.uid), self._name(approval.approver_uid)
-        with committing("service.done", parts.store.write()) as uow:
-            request = uow.requests.get(after.request_id)
-            if request is None:
-                raise RuntimeError("an operation has a request")
-            uow.operations.save(after, expected=before.state, epoch=before.epoch)
-            uow.tokens.put(replace(token, so_version=after.pending_version))
-            move(self._parts, uow, request, "finish")
-            uow.tries.clear(rounds_key(job.uid))  # S1.68
-            uow.jobs.finish(job.id, "done")
-            facts = {"operation": after.id, "token": token.serial, "version": after.pending_version}
-            uow.audit.append("custody-done", job.uid, facts)
-            uow.audit.append("reset-done", job.uid, {"request": request.id, "token": token.serial})
-            self._tell_people(uow, request, approval.approver_uid, names)
-        self._tell_custodian(after)
-
-    def _tell_people(
-        self, uow: UnitOfWork, request: Request, approver_uid: str, names: tuple[str, str]
-    ) -> None:
-        parts, token, (holder, approver) = self._parts, request.token_serial, names
-        at = show(parts.clock.now())
-        post(parts, uow, request.uid, "reset-done", token=token, at=at, approver=approver)
-        post(
-            parts, uow, approver_uid, "reset-done-approver", boxes=("directory",), token=token,
-            at=at, holder=holder,
-        )  # fmt: skip
-
-    def _name(self, uid: str) -> str:
-        """What a mail calls a person; a directory that is away undoes nothing on the token."""
-        with suppress(Busy, Unavailable):
-            found = self._parts.directory.by_uid(uid)
-            return found.name if found else uid
-        return uid
-
-    def _tell_custodian(self, operation: Operation) -> None:
-        """The end is committed here first; when the custodian is away, ``Upkeep`` tells it."""
-        with calling("service.ask-settle"):
-            told = self.told_end(operation)
-        if told:
-            with committing("service.settled", self._parts.store.write()) as uow:
-                uow.operations.settle(operation.id)
-
-    def told_end(self, operation: Operation) -> bool:
-        """Tell the custodian how an operation ended; False when it is away."""
-        custodian, serial = self._parts.custodian, operation.token_serial
-        try:
-            if operation.state == "withdrawn":
-                custodian.withdraw(operation.id, serial)
-            else:
-                custodian.settle(operation.id, serial, True)
-        except Unavailable:
-            return False
-        except ReleaseRefused:
-            pass  # it never booked the operation
-        return True
-
-    # --- ends other than done --------------------------------------------------------
-    def lease_over(self, operation: Operation) -> Operation:
-        """Move an operation whose lease is over to ``unknown``. Raises ``StateConflict``."""
-        moved = replace(
-            operation,
-            state=custody.advance(operation.state, "lease-over"),
-            tries_spent=custody.tries_unsent(operation),
-        )
-        with committing("service.lapsed", self._parts.store.write()) as uow:
-            uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
-            facts = {"operation": moved.id, "outcome": "lease-over"}
-            uow.audit.append("custody-unknown", "service", facts)
-        return moved
-
-    def give_up_abandoned(self, operation: Operation) -> None:
-        """Nobody asked for an order while one could be resumed. Raises ``StateConflict``."""
-        self._give_up(operation, "budget-over", "recovery-over")
-
-    def _give_up(
-        self, operation: Operation, event: custody.Event, because: str, steps: tuple[str, ...] = ()
-    ) -> None:
-        """Only the office goes on; the token keeps its unresolved operation."""
-        moved = replace(
-            operation,
-            state=custody.advance(operation.state, event),
-            steps=steps or operation.steps,
-        )
-        with committing("service.office", self._parts.store.write()) as uow:
-            uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
-            if operation.job_id:
-                uow.jobs.finish(operation.job_id, because)
-            facts = {"operation": moved.id, "because": because, "steps": list(moved.steps)}
-            uow.audit.append("custody-office", "service", facts)
-            self._refer_in(uow, operation.request_id, because)
-
-    def _withdraw(self, operation: Operation, because: str) -> None:
-        """No order was ever made: the token is free again, and the holder may start anew."""
-        with committing("service.withdrawn", self._parts.store.write()) as uow:
-            now = uow.operations.get(operation.id)
-            if now is None or now.orders or now.state != operation.state:
-                raise StateConflict(state=now.state if now else "none", event="withdraw")
-            moved = replace(now, state=custody.advance(now.state, "withdraw"))
-            uow.operations.save(moved, expected=operation.state, epoch=operation.epoch)
-            uow.jobs.finish(operation.job_id, because)
-            facts = {"operation": moved.id, "because": because}
-            uow.audit.append("custody-withdrawn", "service", facts)
-            request = uow.requests.get(operation.request_id)
-            if request is not None:
-                move(self._parts, uow, replace(request, ended_because="withdrawn"), "withdraw")
-                post(self._parts, uow, request.uid, "withdrawn", token=request.token_serial)
-        # a crash may have left an order in the ledger that nobody ever got
-        self._tell_custodian(moved)
-
-    def _refer(self, request_id: str, because: str) -> None:
-        with self._parts.store.write() as uow:
-            operation = uow.operations.of_request(request_id)
-            if operation is None or operation.state == "office":
-                self._refer_in(uow, request_id, because)
-                return
-        if operation.state in ("intent", "unknown"):
-            self._give_up(operation, "budget-over", because)
-        else:
-            self._give_up(operation, "refused", because)
-
-    def _refer_in(self, uow: UnitOfWork, request_id: str, because: str) -> None:
-        request = uow.requests.get(request_id)
-        if request is None or request.state not in ("ready", "executing"):
-            return
-        move(self._parts, uow, replace(request, ended_because=because), "refer")
-        facts = {"request": request.id, "because": because}
-        uow.audit.append("referred-to-office", "service", facts)
-        post(self._parts, uow, request.uid, "referred-to-office", token=request.token_serial)
 
     # --- looking ---------------------------------------------------------------------
     def state(self, job_id: str, secret: str) -> wire.JobState:

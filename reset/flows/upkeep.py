@@ -9,7 +9,7 @@ from datetime import timedelta
 from reset.core.policy import RESUME_AGE
 from reset.errors import Busy, StateConflict, Unavailable
 from reset.flows import codes
-from reset.flows.custody import Custody
+from reset.flows.custody_ends import CustodyEnds
 from reset.flows.mails import post, write
 from reset.flows.parts import Parts
 from reset.flows.reminding import Reminding
@@ -22,9 +22,9 @@ MOST_TRIES = 48
 
 
 class Upkeep:
-    def __init__(self, parts: Parts, custody: Custody) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._custody = custody
+        self._ends = CustodyEnds(parts)
         self._reminding = Reminding(parts)
 
     def run_once(self) -> int:
@@ -108,8 +108,8 @@ class Upkeep:
             abandoned = uow.operations.abandoned(now - RESUME_AGE)
             unsettled = uow.operations.unsettled()
         for move_on, operations in (
-            (self._custody.lease_over, late),
-            (self._custody.give_up_abandoned, abandoned),
+            (self._ends.lease_over, late),
+            (self._ends.give_up_abandoned, abandoned),
         ):
             for operation in operations:
                 try:
@@ -118,7 +118,7 @@ class Upkeep:
                     continue  # a helper was faster
                 done += 1
         for operation in unsettled:
-            if not self._custody.told_end(operation):
+            if not self._ends.told_end(operation):
                 continue
             with parts.store.write() as uow:
                 uow.operations.settle(operation.id)

@@ -65,7 +65,7 @@ def test_a_directory_that_cannot_answer_holds_up_its_mail_alone(
 
     world.open()
     world.open(SECOND)
-    Upkeep(replace(world.parts, directory=Away()), world.custody).deliver()  # type: ignore[arg-type]
+    Upkeep(replace(world.parts, directory=Away())).deliver()  # type: ignore[arg-type]
     assert {mail.to for mail in world.mailer.sent} == {mail_of(SECOND), recovery_of(SECOND)}
     assert waiting(world) == 2
 

@@ -363,7 +363,7 @@ class World:
         self.approve, self.operate = Approve(self.parts), Operate(self.parts)
         self.pair = Pair(self.parts, self.recover, self.approve)
         self.custody = Custody(self.parts, self.approve)
-        self.upkeep = Upkeep(self.parts, self.custody)
+        self.upkeep = Upkeep(self.parts)
         self.auditing, self.escrow = Auditing(self.parts), EscrowKeeping(self.parts)
         files = FetchedRevocation(trusted, {}, {}, None)
         self.revocation = RevocationKeeping(self.parts, files, every=HOUR, notice=24 * HOUR)
