@@ -62,13 +62,18 @@ def check_origin() -> None:
     the certificate for a picture or a frame of another page, too. This stands beside the form
     token and replaces Flask-WTF's look at ``Referer``, which some proxies remove.
     """
-    ours = request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
+    ours = from_here()
     if request.method in _SAFE:
         if not ours and request.headers.get("Sec-Fetch-Dest") != "document":
             raise BadRequest("elsewhere")
         return
     if not ours or request.headers.get("Origin") not in (None, site().origin):
         raise CSRFError("origin")
+
+
+def from_here() -> bool:
+    """Whether our own page asks, or the person by hand; true where the browser says nothing."""
+    return request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
 
 
 def add(response: Response) -> Response:

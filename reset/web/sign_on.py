@@ -11,13 +11,14 @@ import base64
 import hashlib
 import hmac
 
-from flask import Blueprint, redirect, request
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from reset.errors import SignOnRefused, SlowDown, Unavailable
 from reset.ports import Attempt
 from reset.web.forms import again
 from reset.web.guards import guard
+from reset.web.headers import from_here
 from reset.web.paths import safe_next
 from reset.web.sessions import address, begin, new_visitor, visitor_token
 from reset.web.site import flows, site
@@ -30,8 +31,13 @@ _CODE_LIMIT = 2048  # characters
 @blueprint.get("/login/single-sign-on")
 @guard("anyone")
 def leave() -> ResponseReturnValue:
-    """Send the browser to the provider; ``next`` is a local path of a closed list."""
+    """Send the browser to the provider; ``next`` is a local path of a closed list.
+
+    Leaving ends the session, so a link of another site leads to the login page only.
+    """
     where = safe_next(request.args.get("next", ""))
+    if not from_here():
+        return redirect(url_for("public.login_form", next=where), 303)
     return redirect(flows().login.sign_on_address(_attempt(new_visitor(), where)), 303)
 
 

@@ -59,6 +59,16 @@ def signed_on(world: World) -> Visitor:
     return visitor
 
 
+def test_a_link_of_another_site_logs_nobody_out(make: Make) -> None:
+    """Leaving for the provider ends the session; such a link leads to the login page."""
+    visitor = signed_on(make(1))
+    elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+    assert visitor.get(LEAVE, headers=elsewhere).location == "/login?next=/"
+    assert visitor.get("/sessions").status_code == 200
+    assert visitor.get(LEAVE).location.startswith("https://campus.test/")
+    assert visitor.get("/sessions").status_code == 303
+
+
 def test_the_list_of_sessions_tells_it_from_a_password(make: Make) -> None:
     world = make(1)
     visitor = signed_on(world)
