@@ -31,11 +31,15 @@ SIGNATURE_LIMIT = 64 * 1024  # bytes
 
 @blueprint.errorhandler(StateConflict)
 def moved_on(error: StateConflict) -> ResponseReturnValue:
-    """A second click: show where the request stands instead of an error."""
+    """A second click: show where the request stands instead of an error.
+
+    Who only looks did no step twice, as in ``recover.moved_on``.
+    """
     request_id = (request.view_args or {}).get("request_id")
     if request_id is None or error_pages.wants_problem():
         return error_pages.refused(error)
-    return go("approve.show", "moved-on", request_id=request_id)
+    notice = "moved-on" if request.method == "POST" else ""
+    return go("approve.show", notice, request_id=request_id)
 
 
 @blueprint.get("/approvals")

@@ -36,12 +36,17 @@ REFRESH = 10  # seconds
 
 @blueprint.errorhandler(StateConflict)
 def moved_on(error: StateConflict) -> ResponseReturnValue:
-    """A second click, or the back button: show where the request stands instead of an error."""
+    """A second click, or the back button: show where the request stands instead of an error.
+
+    Who only looks, as a page does that reloads itself, did no step twice: no notice then.
+    """
     request_id = (request.view_args or {}).get("request_id")
     if request_id is None or error_pages.wants_problem():
         return error_pages.refused(error)
     known = ("profile-changed",)
-    notice = str(error.data["event"]) if error.data.get("event") in known else "moved-on"
+    notice = "moved-on" if request.method == "POST" else ""
+    if error.data.get("event") in known:
+        notice = str(error.data["event"])
     return go("recover.show", notice, request_id=request_id)
 
 
