@@ -47,7 +47,7 @@ _AGAIN = {
     "now": "It counts for a while only. Please show again: {}.",
     "wait": "It counts for a while only. Do nothing now; after the approval we ask again for {}.",
 }
-_State = Literal["done", "missing", "needed again"]
+_State = Literal["done", "begun", "missing", "needed again"]
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,12 @@ def _part(kind: str, needs: dict[str, str], here: Progress) -> Part:
     todo = []
     if again:
         todo.append(_AGAIN["wait" if here.step == "wait" else "now"].format(_listed(again)))
+    standing: _State = "missing" if new else "done"
     if new and len(new) < len(needs):
+        standing = "begun"
         todo.append(f"Still to come: {_listed(new)}.")
-    standing: _State = "needed again" if again else "missing" if new else "done"
+    if again:
+        standing = "needed again"
     why = _why(kind, [*needs.values()], here.login)
     return Part(HEADINGS[kind], why, standing, " ".join(todo))
 

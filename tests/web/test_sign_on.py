@@ -100,7 +100,7 @@ def test_worth_two_it_is_both_kinds_and_a_code_adds_none(make: Make) -> None:
     visitor = signed_on(world)
     path = world.open_request(visitor)
     assert why(visitor, path) == (
-        "2 of 3", {"What you know and have": "missing", "Who vouches for you": "missing"}
+        "2 of 3", {"What you know and have": "begun", "Who vouches for you": "missing"}
     )  # fmt: skip
     world.answer_questions(visitor, path)
     world.enter_code(visitor, path)

@@ -53,7 +53,7 @@ def test_what_is_done_and_missing_along_the_way(world: World) -> None:
         assert tuple(found) == kinds
         return count, list(found.values())
 
-    assert standing() == ("1 of 3", ["missing", "missing", "missing"])
+    assert standing() == ("1 of 3", ["begun", "missing", "missing"])
     assert "Still to come: your answers." in words(visitor, path)
     assert TOGETHER in words(visitor, path)
     world.answer_questions(visitor, path)
@@ -96,7 +96,7 @@ def test_a_code_to_the_own_mailbox_is_no_kind_of_its_own(by_mailbox: World) -> N
     path = by_mailbox.open_request(visitor)
     by_mailbox.answer_questions(visitor, path)
     assert why(visitor, path) == (
-        "1 of 2", {"What you know": "missing", "Who vouches for you": "missing"}
+        "1 of 2", {"What you know": "begun", "Who vouches for you": "missing"}
     )  # fmt: skip
     text = words(visitor, path)
     assert "We send a code to the mailbox that you have here." in text
