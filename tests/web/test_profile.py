@@ -372,7 +372,7 @@ def test_a_rehearsal_gives_one_verdict_and_keeps_nothing_typed(world: World) -> 
     assert ANSWERS[QUESTIONS[1]] not in bare(first)
     right = rehearse(alice)
     assert right.location == "/profile?notice=rehearsal-right"  # type: ignore[attr-defined]
-    assert "They were all right last on 2030-01-15" in flat(alice.get("/profile").text)
+    assert "Your answers were right last on 2030-01-15" in flat(alice.get("/profile").text)
 
 
 def test_rehearsals_end_for_an_hour(world: World) -> None:
