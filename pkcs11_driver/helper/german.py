@@ -135,7 +135,7 @@ SENTENCES: Mapping[str, str] = {
         "--module."
     ),
     "The token lets the service in.": "Das Token lässt den Dienst zu.",
-    "An older administrator PIN did not fit.": "Eine ältere Administrator-PIN passte nicht.",
+    "One possible administrator PIN did not fit.": "Eine mögliche Administrator-PIN passte nicht.",
     "The new PIN is set.": "Die neue PIN ist gesetzt.",
     "The token did not say whether the new PIN is set.": (
         "Das Token sagte nicht, ob die neue PIN gesetzt ist."

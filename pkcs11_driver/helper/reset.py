@@ -35,7 +35,7 @@ _LEASE_PAUSE = 15.0
 
 STEPS: Mapping[str, str] = {
     "so-login": later("The token lets the service in."),
-    "so-pin-incorrect": later("An older administrator PIN did not fit."),
+    "so-pin-incorrect": later("One possible administrator PIN did not fit."),
     "user-pin-set": later("The new PIN is set."),
     "user-pin-unclear": later("The token did not say whether the new PIN is set."),
     "user-login": later("The token takes the new PIN."),
