@@ -96,8 +96,8 @@ TEXTS: Mapping[str, Text] = {
     "denied": Text(
         "Your PIN reset was not approved",
         "Hello {name},\n\n{approver} did not approve your PIN reset.\nToken: {token}\n"
-        "Reason: {reason}\nTalk to {approver}, or go to the registration office in person with "
-        "your token and two photo ids.\n" + _NOT_YOU,
+        "Reason: {reason}\nTalk to {approver} and begin again, or go to the registration office in "
+        "person with your token and two photo ids.\n" + _NOT_YOU,
     ),
     "request-expired": Text(
         "Your PIN reset has expired",
