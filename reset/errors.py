@@ -76,7 +76,7 @@ class SlowDown(ResetError):
 
 
 class CertificateRefused(ResetError):
-    """data: ``rule``, the rule of facts/cms.md that the certificate breaks."""
+    """data: ``rule`` that the certificate breaks, one of ``adapters.certificates``."""
 
     code = "certificate-refused"
 
@@ -170,7 +170,7 @@ class CodeSendsSpent(ResetError):
 
 # --- approval -----------------------------------------------------------------
 class SignatureRefused(ResetError):
-    """data: ``rule``, the rule of facts/cms.md that the signature breaks."""
+    """data: ``rule`` that the signature breaks, one of ``adapters.signatures_cms``."""
 
     code = "signature-refused"
 

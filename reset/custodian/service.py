@@ -249,7 +249,7 @@ class CustodianService:
 
     # --- HMAC, checkpoints, health ------------------------------------------------------
     def hmac(self, message: bytes) -> bytes:
-        """HMAC-SHA-256 with the key in the HSM (facts/answers.md); counted for the alarm.
+        """HMAC-SHA-256 with the key in the HSM, for answers; counted for the alarm.
 
         Raises ``ReleaseRefused`` above 8 KiB and for messages of the custodian's own domain.
         """

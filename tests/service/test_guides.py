@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 GUIDE = (ROOT / "docs" / "guides" / "administrator.md").read_text(encoding="utf-8")
 SPOKEN = [*DOCUMENTS, *sorted((ROOT / "deploy").iterdir()), *sorted((ROOT / "templates").iterdir())]
+CITING = ("reset", "pkcs11_driver", "tests", "templates", "migrations", "deploy", "benchmarks")
+TEXT = (".py", ".md", ".html", ".toml", ".sql", ".c")
 
 
 @cache
@@ -41,6 +43,18 @@ def test_links_and_paths_lead_somewhere(document: Path) -> None:
         r"`((?:reset|pkcs11_driver|tests|scripts|deploy|benchmarks)/[\w./-]+)`", text
     ):
         assert (ROOT / path).exists(), path
+
+
+def test_numbers_that_are_cited_are_explained() -> None:
+    """Requirements and rotation rules, in whatever file; and none is listed that nobody cites."""
+    document = ROOT / "docs" / "requirements.md"
+    listed = set(re.findall(r"(?m)^\| ([SR]\d+(?:\.\d+)?) ", document.read_text(encoding="utf-8")))
+    texts = [p for folder in CITING for p in (ROOT / folder).rglob("*") if p.suffix in TEXT]
+    cited: set[str] = set()
+    for path in {*texts, *DOCUMENTS} - {document}:
+        cited |= set(re.findall(r"\bS[1-5]\.\d+\b", path.read_text(encoding="utf-8")))
+    assert cited == {number for number in listed if number[0] == "S"}
+    assert {f"R{n}" for n in range(1, 10)} <= listed
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
