@@ -107,6 +107,7 @@ def _db_upgrade(arguments: Arguments) -> None:
     from reset.db import migrate
 
     migrate.upgrade(config.load(arguments.config).database.get_secret_value())
+    print("the database is at the newest revision")
 
 
 def _lines(path: Path) -> list[str]:
@@ -150,7 +151,8 @@ def _escrow_key(arguments: Arguments) -> None:
 
 
 def _escrow_check(arguments: Arguments) -> None:
-    print(f"{service(arguments).escrow.check()} sealed SO PINs open, none missing, no two alike")
+    found = service(arguments).escrow.check()
+    print(f"{found} sealed SO PINs of all tokens and versions open, none missing, no two alike")
 
 
 def _escrow_rewrap(arguments: Arguments) -> None:
@@ -248,7 +250,7 @@ def _doctor(arguments: Arguments) -> None:
     for name, fact in sign_on.check().items() if sign_on else ():
         print(f"single-sign-on {name}: {fact}")
     policy = made.parts.policy
-    print(f"a reset is worth: {policy.level}, codes go to: {policy.code_box}")
+    print(f"a reset is worth: level {policy.level} of 4, codes go to: {policy.code_box}")
     for one in policy.acceptances:
         print(f"accepted {one.rule}: {one.who}, {one.on} to {one.until}")
     if problems := made.importing.unmet():
@@ -349,11 +351,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_verifying(add: Callable[..., argparse.ArgumentParser]) -> None:
-    for name, action in (
-        ("verify-certificate", _verify_certificate),
-        ("verify-approval", _verify_approval),
+    for name, action, verified in (
+        ("verify-certificate", _verify_certificate, "a person's certificate"),
+        ("verify-approval", _verify_approval, "the signature under an approval"),
     ):
-        about = "verify offline, with the service's own rules"
+        about = f"verify {verified} offline, with the service's own rules"
         verify = add(name, action, about, settings=False)
         for option, needed, what in FILES:
             verify.add_argument(
@@ -374,8 +376,7 @@ def _add_verifying(add: Callable[..., argparse.ArgumentParser]) -> None:
             verify.add_argument(
                 "--usage", choices=tuple(USAGES), default="client", help="what it is used for"
             )
-        what = "the certificate" if name == "verify-certificate" else "the signature"
-        verify.add_argument("file", type=Path, help=f"{what}, PEM or DER")
+        verify.add_argument("file", type=Path, help=f"{verified}, PEM or DER")
 
 
 if __name__ == "__main__":

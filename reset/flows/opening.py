@@ -113,7 +113,7 @@ def _check_may_open(parts: Parts, uow: UnitOfWork, uid: str, token: Token) -> No
 def _new_request(parts: Parts, uow: UnitOfWork, uid: str, token: Token, reason: str) -> Request:
     now = parts.clock.now()
     drawn = draw_set(parts, uow, uid)
-    reason = one_line(reason) if reason.strip() else "token blocked"
+    reason = one_line(reason) if reason.strip() else "none given"
     return Request(
         id=parts.new_id(),
         uid=uid,

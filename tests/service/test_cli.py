@@ -196,7 +196,7 @@ def test_doctor(institution: Institution) -> None:
     """What works is listed, and what a reset is worth."""
     said = institution.command("doctor")
     assert "database: ok" in said
-    assert "a reset is worth: 3, codes go to: recovery\n" in said
+    assert "a reset is worth: level 3 of 4, codes go to: recovery\n" in said
     assert "accepted" not in said
 
 

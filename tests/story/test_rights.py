@@ -81,7 +81,7 @@ def test_a_reset_and_the_log(story: Story) -> None:
     assert "the chain is whole" in here.command("audit", "verify")
     assert "open, none missing" in here.command("escrow", "check")
     here.command("escrow", "rewrap")
-    assert "a reset is worth: 3" in here.command("doctor")
+    assert "a reset is worth: level 3 of 4" in here.command("doctor")
     here.command("people", "without-profile")
 
 
