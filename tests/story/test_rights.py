@@ -91,7 +91,7 @@ def test_the_profile_in_every_way(story: Story) -> None:
     browser = TokenVisitor(here, "holder", story.new_pin)
     where = "/profile/rehearsal"
     page = browser.send(where, where, **told.right_answers(story, browser.get(where).text, asked=5))
-    assert "were all right" in words_of(page.text), words_of(page.text)
+    assert "Your answers were right last on" in words_of(page.text), words_of(page.text)
     page = browser.send("/profile", "/profile/second", second_address=second)
     assert page.status == 200, words_of(page.text)
     code = code_in(here.wait_for_mail(second, "confirm your second"))
