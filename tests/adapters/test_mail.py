@@ -11,7 +11,7 @@ from aiosmtpd.controller import Controller
 
 from reset.adapters.mail_smtp import SmtpMailer
 from reset.errors import Unavailable
-from tests.institution.site import free_ports
+from tests.institution.ports import free_port
 
 
 class _Box:
@@ -28,7 +28,7 @@ class _Box:
 def box() -> Iterator[tuple[_Box, int]]:
     """A running SMTP server and its port."""
     kept = _Box()
-    controller = Controller(kept, hostname="127.0.0.1", port=free_ports("smtp")["smtp"])
+    controller = Controller(kept, hostname="127.0.0.1", port=free_port())
     controller.start()
     try:
         yield kept, controller.port
@@ -103,4 +103,4 @@ def test_every_failure_is_unavailable(box: tuple[_Box, int]) -> None:
     with pytest.raises(Unavailable):
         _mailer(port, "starttls").send("a@b.example", "s", "b", "id1")
     with pytest.raises(Unavailable):
-        _mailer(free_ports("none")["none"]).send("a@b.example", "s", "b", "id1")
+        _mailer(free_port()).send("a@b.example", "s", "b", "id1")

@@ -27,8 +27,8 @@ from reset.adapters.sign_on_oidc import FRESH, OidcSignOn
 from reset.errors import SignOnRefused, Unavailable
 from reset.ports import Attempt
 from tests.institution.authority import Authority
+from tests.institution.ports import free_port
 from tests.institution.provider import CLIENT, SECRET, Provider
-from tests.institution.site import free_ports
 
 HOME = "https://localhost:9/login/single-sign-on/back"
 ATTEMPT = Attempt("the-state./", "the-nonce", "v" * 43)
@@ -47,7 +47,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 # --- a real provider -----------------------------------------------------------------
 @pytest.fixture(scope="module")
 def provider(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    port = free_ports("provider")["provider"]
+    port = free_port()
     running = Provider(tmp_path_factory.mktemp("op"), authority, port, {"holly": "right"}, HOME)
     yield running
     running.stop()
@@ -129,7 +129,7 @@ def test_a_provider_that_nobody_vouches_for(provider: Provider, tmp_path: Path) 
 
 
 def test_nobody_listens(authority: Authority) -> None:
-    port = free_ports("nobody")["nobody"]
+    port = free_port()
     other = OidcSignOn(
         f"https://localhost:{port}", CLIENT, SECRET, HOME, **CLAIM,
         ca_file=str(authority.anchors_pem),
@@ -247,7 +247,7 @@ def serving(liar: Liar, port: int, authority: Authority) -> Iterator[None]:
 
 @pytest.fixture
 def liar(authority: Authority) -> Iterator[Liar]:
-    port = free_ports("liar")["liar"]
+    port = free_port()
     made = Liar(port)
     with serving(made, port, authority):
         yield made

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from tests.institution.site import Institution, free_ports
+from tests.institution.ports import free_port
+from tests.institution.site import Institution
 
 PREFIX = "/helper/v1/"
 TIMEOUT = 60.0
@@ -82,7 +83,7 @@ class Proxy:
     """
 
     def __init__(self, institution: Institution) -> None:
-        self.port = free_ports("proxy")["proxy"]
+        self.port = free_port()
         self.url = f"https://localhost:{self.port}"
         self.passed: list[str] = []
         self.struck = 0

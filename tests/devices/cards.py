@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.devices.card import NOT_ALLOWED, Card, Secret
 from tests.devices.device import SO_PIN, USER_PIN, Device
-from tests.devices.machine import alone, environment, free_ports, listens, tool, until
+from tests.devices.machine import alone, environment, listens, tool, until
 from tests.devices.openpgp import OpenPgpCard
 from tests.devices.piv import PivCard, padded
 from tests.driver.conftest import issue
+from tests.institution.ports import free_ports_in_row
 from tests.institution.tokens import MadeToken
 
 OPENSC = Path("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so")
@@ -32,7 +33,7 @@ class Reader:
     """pcscd with two virtual readers of this name; cards go in at ``port`` and ``port + 1``."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        self.port = free_ports()
+        self.port = free_ports_in_row(2)
         self._settings = directory / "readers"
         self._settings.mkdir()
         (self._settings / "vpcd").write_text(

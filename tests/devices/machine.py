@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -87,17 +86,6 @@ def until(ready: Callable[[], bool], seconds: float = 15) -> None:
     while not ready():
         assert time.monotonic() < end, "it never came up"
         time.sleep(0.02)
-
-
-def free_ports() -> int:
-    """The first of two neighbouring ports that nobody listens at."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
 
 
 def listens(port: int) -> bool:

@@ -14,9 +14,10 @@ from pathlib import Path
 from pkcs11_driver import isolated, operations
 from tests.devices.cards import OPENSC, VPCD, YKCS11, openpgp2, openpgp3, opensc, ykcs11
 from tests.devices.device import SO_PIN, USER_PIN, Device, Provider
-from tests.devices.machine import alone, environment, free_ports, listens, needed, running, tool
+from tests.devices.machine import alone, environment, listens, needed, running, tool
 from tests.driver.conftest import issue
 from tests.institution import tokens
+from tests.institution.ports import free_ports_in_row
 from tests.institution.tokens import KeyKind, MadeToken
 
 _LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
@@ -82,7 +83,7 @@ def opencryptoki(directory: Path) -> Iterator[Device]:
 def tpm2(directory: Path) -> Iterator[Device]:
     """tpm2-pkcs11 on a TPM in software, whose lockout locks the SO with the user."""
     # the driver of tpm2-tss looks for the control port beside the other one
-    state, store, port = directory / "tpm", directory / "store", free_ports()
+    state, store, port = directory / "tpm", directory / "store", free_ports_in_row(2)
     for path in (state, store):
         path.mkdir()
     command = (

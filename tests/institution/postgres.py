@@ -13,13 +13,14 @@ import os
 import pwd
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.institution.ports import free_port
 
 USER = "postgres"
 _BINARIES = (Path("/usr/lib/postgresql"), Path("/usr/pgsql"), Path("/opt/postgresql"))
@@ -32,7 +33,6 @@ _SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "32MB",
 }
-_ATTEMPTS = 5
 _RECOVERED = 30.0  # seconds in which a killed server answers again
 
 
@@ -77,20 +77,12 @@ class Postgres:
         cluster = directory / "cluster"
         self._run("initdb", "-D", str(cluster), "-A", "scram-sha-256", "-U", USER,
                   f"--pwfile={secret}", "--no-sync", "-E", "UTF8", "--locale=C")  # fmt: skip
-        for attempt in range(_ATTEMPTS):
-            port = _free_port()
-            settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
-            self._options = f"-p {port} {settings}"
-            try:
-                self._start(cluster)
-            except subprocess.CalledProcessError:
-                # another program may have taken the port in between
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                continue
-            self._directory = cluster
-            return self._url(port)
-        raise AssertionError("unreachable")
+        port = free_port()
+        settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
+        self._options = f"-p {port} {settings}"
+        self._start(cluster)
+        self._directory = cluster
+        return self._url(port)
 
     def kill(self) -> None:
         """Kill the server (SIGKILL to its first process) and start it again."""
@@ -189,10 +181,3 @@ def _give(path: Path) -> None:
     except KeyError:
         raise PostgresMissing(f"there is no user {USER}: apt-get install postgresql") from None
     os.chown(path, owner.pw_uid, owner.pw_gid)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pkcs11_driver import envelope
 from tests.institution import mailbox
 from tests.institution.authority import Authority
+from tests.institution.ports import free_ports
 from tests.institution.tokens import MadeToken, make_key, make_token, store_certificate
 
 DOMAIN = "institute.example"
@@ -390,15 +390,6 @@ def code_in(body: str) -> str:
     if not found:
         raise ValueError("no code in this mail")
     return found[1]
-
-
-def free_ports(*names: str) -> dict[str, int]:
-    """A free loopback port for each name."""
-    holders = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
-    ports = {name: holder.getsockname()[1] for name, holder in holders.items()}
-    for holder in holders.values():
-        holder.close()
-    return ports
 
 
 def _program() -> list[str]:

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.institution.ports import free_port
+
 PEOPLE, CORP = "ou=people,dc=institute,dc=example", "ou=people,dc=corp,dc=example"
 GROUPS = {PEOPLE: "ou=groups,dc=institute,dc=example", CORP: "ou=groups,dc=corp,dc=example"}
 SERVICE = {
@@ -107,7 +109,7 @@ class Slapd:
         self._process: subprocess.Popen[bytes] | None = None
         self._root = secrets.token_urlsafe(12)
         self.password = secrets.token_urlsafe(12)  # of the service account
-        self.tls, self.plain = (f"127.0.0.1:{_free_port()}" for _ in range(2))
+        self.tls, self.plain = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.log = directory / "log"
         for name in _ROOTS.values():
             (directory / name).mkdir(parents=True)
@@ -238,10 +240,3 @@ def _path() -> str:
 
 def _slapd() -> list[str]:
     return [shutil.which("slapd", path=_path()) or "slapd"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

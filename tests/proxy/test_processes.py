@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.institution.ports import free_port
 from tests.institution.proxied import Proxied
-from tests.institution.site import free_ports
 from tests.proxy.asking import Headers, ask, ask_socket, said_by_nginx
 
 TOP = Path(__file__).parents[2]
@@ -151,7 +151,7 @@ def test_gunicorn_by_hand_answers_on_the_sites_own_socket_alone(here: Proxied) -
     """Whatever else it was bound to, the headers of nginx are worth nothing there."""
     headers, host = said_by_nginx(here, "operator"), f"localhost:{here.ports['certificate']}"
     with tempfile.TemporaryDirectory() as name:
-        sockets, port = Path(name), free_ports("tcp")["tcp"]
+        sockets, port = Path(name), free_port()
         own, other = sockets / "certificate.socket", sockets / "public.socket"
         binds = (f"unix:{own}", f"unix:{other}", f"127.0.0.1:{port}")
         with _gunicorn(_settings(here, sockets), "certificate_app", *binds):
@@ -163,7 +163,7 @@ def test_gunicorn_by_hand_answers_on_the_sites_own_socket_alone(here: Proxied) -
 def test_without_a_proxy_in_the_settings_no_header_is_read(here: Proxied) -> None:
     headers, host = said_by_nginx(here, "operator"), f"localhost:{here.ports['certificate']}"
     with tempfile.TemporaryDirectory() as name:
-        own, port = Path(name) / "certificate.socket", free_ports("tcp")["tcp"]
+        own, port = Path(name) / "certificate.socket", free_port()
         binds = (f"unix:{own}", f"127.0.0.1:{port}")
         with _gunicorn(_settings(here, None), "certificate_app", *binds):
             assert _first_answer(own, host, headers) == 403

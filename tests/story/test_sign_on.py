@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.institution.ports import free_port
 from tests.institution.provider import CLIENT, SECRET, Provider
-from tests.institution.site import Institution, free_ports
+from tests.institution.site import Institution
 from tests.institution.visitors import Visitor, words_of
 from tests.story.story import Story, register
 
@@ -24,7 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Institutio
     here = Institution.build(tmp_path_factory.mktemp("site") / "institution")
     people = {p.pid: p.password for p in here.people.values()} | {"stranger": "word"}
     provider = Provider(
-        here.root / "provider", here.authority, free_ports("p")["p"], people,
+        here.root / "provider", here.authority, free_port(), people,
         here.public_url + BACK,
     )  # fmt: skip
     secret = here.root / "secrets" / "client-secret"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from reset.web import listeners
 from tests.institution.authority import Authority
+from tests.institution.ports import free_port
 from tests.web.scenes import every_page
 from tests.web.world import PASSWORD, ROOT, World, make_world
 
@@ -31,15 +31,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture
 def served(database_template: Path, tmp_path: Path) -> Iterator[World]:
     """The public site on a real listener; its address is the settings' own."""
-    port = _free_port()
+    port = free_port()
     world = make_world(database_template, tmp_path, f"https://localhost:{port}")
     certificate, key = Authority.create(tmp_path / "ca").issue_server()
     context = listeners.public_context(certificate, key)
