@@ -270,7 +270,7 @@ class Approve:
                 post(
                     parts, uow, uid, kind, boxes=("directory",), principal=person.name,
                     delegate=found.name, starts=str(first),
-                    ends=f"{last} (both included, {parts.local.name})",
+                    ends=f"{last} (both included, time zone {parts.local.name})",
                 )  # fmt: skip
         return granted
 
