@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from flask import Flask
 
@@ -41,6 +42,7 @@ from reset.flows.recover import Recover
 from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
+from reset.flows.times import LocalTime
 from reset.flows.upkeep import Upkeep
 from reset.ports import Directory
 from reset.web import sign_on
@@ -94,6 +96,7 @@ def service(settings: Settings) -> Service:
         log_number=settings.log_number,
         institution=settings.institution,
         sign_on=_sign_on(settings),
+        local=_local(settings),
     )
     revocation = _revocation(parts, settings, trusted)
     flows = _flows(parts, settings, revocation)
@@ -177,6 +180,10 @@ def _sign_on(settings: Settings) -> OidcSignOn | None:
     )
 
 
+def _local(settings: Settings) -> LocalTime:
+    return LocalTime(ZoneInfo(settings.time_zone))
+
+
 def _flows(parts: Parts, settings: Settings, revocation: RevocationKeeping) -> Flows:
     recover, approve = Recover(parts), Approve(parts)
     return Flows(
@@ -219,6 +226,7 @@ def web_settings(settings: Settings) -> WebSettings:
         metrics_token=settings.metrics_token().get_secret_value(),
         sockets=settings.proxy.sockets if settings.proxy else None,
         sign_on=settings.single_sign_on.name if settings.single_sign_on else "",
+        local=_local(settings),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+import zoneinfo
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -61,6 +62,13 @@ def _role(name: str) -> str:
     return name
 
 
+def _zone(name: str) -> str:
+    # two of its files name no place: a placeholder, and whatever this machine has
+    if name not in zoneinfo.available_timezones() - {"Factory", "localtime"}:
+        raise ValueError("not the IANA name of a time zone, such as Europe/Berlin or UTC")
+    return name
+
+
 OurPath = Annotated[Path, AfterValidator(_from_here)]
 OurFile = Annotated[OurPath, AfterValidator(_existing)]
 SiteUrl = Annotated[str, AfterValidator(_no_slash)]
@@ -72,6 +80,7 @@ Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")]
 NoAttribute = Annotated[str, Field(pattern=r"^$")]
 Filter = Annotated[str, Field(pattern=r"^\(.+\)$", max_length=1000)]
 Role = Annotated[str, AfterValidator(_role)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
 
 
 class _Part(BaseModel):
@@ -298,9 +307,11 @@ class PolicySettings(_Part):
 
 
 class Settings(_Part):
-    """The service: web, worker and operator commands. It names no key of the HSM."""
+    """The service: web, worker and operator commands. It names no key of the HSM. ``time_zone``:
+    of the clock that people read and of the days that they name."""
 
     institution: Text
+    time_zone: TimeZone = "UTC"
     office: Text
     help_desk: Text
     public_url: SiteUrl

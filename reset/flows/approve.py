@@ -11,7 +11,7 @@ Rules (S1.84-S1.96, S1.100, S1.101, T15-T17):
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from reset.core import approvals
 from reset.core.approvals import Approval, Delegation, Statement
@@ -29,8 +29,10 @@ from reset.errors import (
 from reset.flows.mails import post
 from reset.flows.parts import Parts
 from reset.flows.requests import move
-from reset.flows.times import show
+from reset.flows.times import UTC_TIME
 from reset.ports import UnitOfWork
+
+LONGEST = timedelta(days=92)  # of a delegation
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Approve:
         uow.audit.append("approved", approver, facts)
         post(
             parts, uow, ready.uid, "approved", approver=statement.approver_name,
-            token=ready.token_serial, until=show(ready.expires_at),
+            token=ready.token_serial, until=parts.local.show(ready.expires_at),
         )  # fmt: skip
         if statement.acting_for != approvals.NOBODY:
             post(
@@ -230,12 +232,11 @@ class Approve:
         found = [(parts.directory.by_uid(d.principal_uid), d) for d in lasting]
         return [(principal.name, d) for principal, d in found if principal]
 
-    def delegate(
-        self, person: Person, delegate: str, starts: datetime, ends: datetime
-    ) -> Delegation:
+    def delegate(self, person: Person, delegate: str, first: date, last: date) -> Delegation:
         """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
 
-        ``delegate``: UID or login name.
+        ``delegate``: UID or login name; ``first``, ``last``: days of the institution's time zone,
+        both included.
         Raises ``BadInput`` for oneself, an unknown person, one's UID that is another's login name,
         an unusable period, or one that overlaps with another of the same person.
         """
@@ -247,8 +248,11 @@ class Approve:
             rule = "self" if len(people) == 1 else "two-people" if people else "unknown"
             raise BadInput(field="delegate", rule=rule)
         (found,) = people.values()
-        if not starts < ends or ends <= parts.clock.now() or (ends - starts).days > 92:
-            raise BadInput(field="ends", rule="period", limit=92)
+        # days are counted as days: one is longer or shorter where the clock changes
+        today = parts.local.today(parts.clock.now())
+        if not first <= last or last < today or last - first >= LONGEST:
+            raise BadInput(field="ends", rule="period", limit=LONGEST.days)
+        starts, ends = parts.local.period(first, last)
         granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)
         with parts.store.write() as uow:
             for other in uow.approvals.delegations_of(person.uid):
@@ -256,13 +260,17 @@ class Approve:
                 if same and other.starts < ends and starts < other.ends:
                     raise BadInput(field="delegate", rule="overlap")
             uow.approvals.add_delegation(granted)
-            facts = {"delegate": found.uid, "starts": show(starts), "ends": show(ends)}
+            facts = {
+                "delegate": found.uid,
+                "starts": UTC_TIME.show(starts),
+                "ends": UTC_TIME.show(ends),
+            }
             uow.audit.append("delegation-granted", person.uid, facts)
             for uid, kind in ((found.uid, "delegation-granted"), (person.uid, "delegation-made")):
                 post(
                     parts, uow, uid, kind, boxes=("directory",), principal=person.name,
-                    delegate=found.name, starts=starts.date().isoformat(),
-                    ends=(ends - timedelta(microseconds=1)).date().isoformat(),
+                    delegate=found.name, starts=str(first),
+                    ends=f"{last} (both included, time zone {parts.local.name})",
                 )  # fmt: skip
         return granted
 

@@ -18,7 +18,6 @@ from reset.flows.mails import post
 from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
 from reset.flows.requests import move
-from reset.flows.times import show
 from reset.ports import UnitOfWork
 
 
@@ -53,7 +52,7 @@ class CustodyEnds:
         self, uow: UnitOfWork, request: Request, approver_uid: str, names: tuple[str, str]
     ) -> None:
         parts, token, (holder, approver) = self._parts, request.token_serial, names
-        at = show(parts.clock.now())
+        at = parts.local.show(parts.clock.now())
         post(parts, uow, request.uid, "reset-done", token=token, at=at, approver=approver)
         post(
             parts, uow, approver_uid, "reset-done-approver", boxes=("directory",), token=token,

@@ -153,13 +153,13 @@ TEXTS: Mapping[str, Text] = {
     "delegation-made": Text(
         "{delegate} may approve PIN resets in your place",
         "Hello {name},\n\nwith your token certificate you let {delegate} approve PIN resets in "
-        "your place from {starts} to {ends} (both included, UTC). You can end it at any time at "
+        "your place from {starts} to {ends}. You can end it at any time at "
         "{certificate_url}/delegations\n" + _NOT_YOU,
     ),
     "delegation-granted": Text(
         "You may approve PIN resets for {principal}",
         "Hello {name},\n\n{principal} lets you approve PIN resets in their place from {starts} "
-        "to {ends} (both included, UTC). Requests appear at {certificate_url}/approvals\n",
+        "to {ends}. Requests appear at {certificate_url}/approvals\n",
     ),
 }
 

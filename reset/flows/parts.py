@@ -9,6 +9,7 @@ from reset.core.identities import Person
 from reset.core.policy import Policy
 from reset.core.tokens import Token
 from reset.errors import NotFound
+from reset.flows.times import UTC_TIME, LocalTime
 from reset.ports import (
     CertificateVerifier,
     Clock,
@@ -28,7 +29,8 @@ class Parts:
     """Ports and policy. ``public_url`` and ``certificate_url``: the addresses of the two sites,
     from the settings, never from a request (peer failure 21); ``mail_domains``: domains whose
     mailboxes the PID opens, lower case; ``log_number``: raised when a restored log goes on as a new
-    one; ``institution``: its name; ``sign_on``: its single sign-on, None without one."""
+    one; ``institution``: its name; ``sign_on``: its single sign-on, None without one; ``local``:
+    the clock that people read."""
 
     policy: Policy
     clock: Clock
@@ -46,6 +48,7 @@ class Parts:
     log_number: int = 1
     institution: str = ""
     sign_on: SingleSignOn | None = None
+    local: LocalTime = UTC_TIME
 
     @property
     def log_origin(self) -> str:

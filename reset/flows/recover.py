@@ -44,7 +44,6 @@ from reset.flows.mails import post
 from reset.flows.opening import blocked, draw_set, missing, open_request, rounds_key
 from reset.flows.parts import Parts
 from reset.flows.requests import move
-from reset.flows.times import show
 from reset.ports import UnitOfWork
 
 
@@ -358,7 +357,8 @@ class Recover:
         for approver in may_approve(parts, uow, uid):
             post(
                 parts, uow, approver, "approver-asked", boxes=("directory",),
-                holder=holder.name, token=request.token_serial, until=show(request.expires_at),
+                holder=holder.name, token=request.token_serial,
+                until=parts.local.show(request.expires_at),
             )  # fmt: skip
         return request
 

@@ -14,7 +14,6 @@ from datetime import timedelta
 
 from reset.flows.mails import post
 from reset.flows.parts import Parts
-from reset.flows.times import show_day
 
 YEAR = timedelta(days=365)
 BEFORE_END = timedelta(days=30)
@@ -54,7 +53,7 @@ class Reminding:
                     uow.audit.append("reminded", "service", facts)
                     post(
                         parts, uow, token.holder_uid, "certificate-ending",
-                        token=token.serial, ends=show_day(token.at),
+                        token=token.serial, ends=parts.local.show(token.at),
                     )  # fmt: skip
                     done += 1
         return done

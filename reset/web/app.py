@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -10,7 +11,7 @@ from flask import Blueprint, Flask, g, request
 from flask_wtf.csrf import CSRFProtect
 from markupsafe import Markup
 
-from reset.flows.times import show
+from reset.flows.times import LocalTime
 from reset.web import (
     approve,
     auditing,
@@ -94,7 +95,7 @@ def _create(
     app.url_map.converters.update(random=RandomId)
     app.jinja_env.undefined = jinja2.StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(when=_when, span=span)
+    app.jinja_env.filters.update(when=partial(_when, settings.local), span=span)
     install_site(app, Site(name, flows, settings))
     journal.install(app)
     if settings.sockets:
@@ -112,9 +113,10 @@ def _create(
     return app
 
 
-def _when(at: datetime) -> Markup:
-    """A time as an element of its own, which is not broken into lines."""
-    return Markup("<time>{}</time>").format(show(at))
+def _when(local: LocalTime, at: datetime) -> Markup:
+    """A time as an element of its own, which is not broken into lines; in UTC for programs."""
+    read_by_programs = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Markup('<time datetime="{}">{}</time>').format(read_by_programs, local.show(at))
 
 
 def _context(settings: WebSettings, name: SiteName) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import date
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -22,7 +22,7 @@ from reset.web import error_pages
 from reset.web.forms import again, text
 from reset.web.guards import guard
 from reset.web.paths import go
-from reset.web.site import flows, person, token
+from reset.web.site import flows, person, site, token
 
 blueprint = Blueprint("approve", __name__)
 REFRESH = 10  # seconds
@@ -133,12 +133,15 @@ def _delegations_context(delegate: str = "", starts: str = "", ends: str = "") -
     dict[str, object]
 ):  # fmt: skip
     granted = flows().approve.delegations(person().uid)
+    stands_in = flows().approve.standing_in(person().uid)
+    local = site().settings.local
+    every = (*granted, *(one for _, one in stands_in))
     found = {d.delegate_uid: flows().login.person(d.delegate_uid) for d in granted}
     return {
         "granted": granted,
-        "stands_in": flows().approve.standing_in(person().uid),
+        "stands_in": stands_in,
         "names": {uid: someone.name if someone else uid for uid, someone in found.items()},
-        "last_day": {d.id: (d.ends - timedelta(days=1)).date().isoformat() for d in granted},
+        "days": {d.id: local.days(d.starts, d.ends) for d in every},
         "typed": {"delegate": delegate, "starts": starts, "ends": ends},
     }
 
@@ -150,9 +153,9 @@ def delegations() -> ResponseReturnValue:
     return render_template("delegations.html", **_delegations_context())
 
 
-def _day(field: str) -> datetime:
+def _day(field: str) -> date:
     try:
-        return datetime.strptime(text(field).strip(), "%Y-%m-%d").replace(tzinfo=UTC)
+        return date.fromisoformat(text(field).strip())
     except ValueError:
         raise BadInput(field=field, rule="date") from None
 
@@ -160,12 +163,12 @@ def _day(field: str) -> datetime:
 @blueprint.post("/delegations")
 @guard("certificate")
 def delegate() -> ResponseReturnValue:
-    """Let somebody stand in, from the first to the last day, both included (UTC)."""
+    """Let somebody stand in, from the first to the last day, both included."""
     try:
-        starts, ends = _day("starts"), _day("ends")
-        if ends.year > 9000:
+        first, last = _day("starts"), _day("ends")
+        if last.year > 9000:
             raise BadInput(field="ends", rule="date")
-        flows().approve.delegate(person(), text("delegate"), starts, ends + timedelta(days=1))
+        flows().approve.delegate(person(), text("delegate"), first, last)
     except BadInput as refused:
         typed = _delegations_context(text("delegate"), text("starts"), text("ends"))
         return again("delegations.html", refused, "delegate", **typed)

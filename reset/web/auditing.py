@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 
 from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
@@ -21,8 +22,10 @@ checkpoints_blueprint = Blueprint("checkpoints", __name__)
 @guard("auditor")
 def newest() -> ResponseReturnValue:
     """The entries as they are stored, newest first, and the deviations that are accepted now."""
-    entries = flows().auditing.newest(person())
-    shown = [(entry.number, json.loads(entry.raw), entry.chain.hex()) for entry in entries]
+    entries = [
+        (e.number, json.loads(e.raw), e.chain.hex()) for e in flows().auditing.newest(person())
+    ]
+    shown = [(number, datetime.fromisoformat(e["at"]), e, chain) for number, e, chain in entries]
     accepted = [(one, DEVIATIONS[one.rule]) for one in site().settings.policy.acceptances]
     return render_template("audit.html", entries=shown, accepted=accepted)
 

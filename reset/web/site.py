@@ -25,6 +25,7 @@ from reset.flows.recover import Recover
 from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
+from reset.flows.times import UTC_TIME, LocalTime
 
 SiteName = Literal["public", "certificate"]
 
@@ -55,7 +56,8 @@ class WebSettings:
     ``secret_key`` signs form tokens; ``institution`` is a name; ``office`` the address and opening
     hours of the registration office; ``help_desk`` how to reach it; ``metrics_token`` empty:
     metrics go to loopback only; ``sockets``: where the sites' unix sockets are behind a proxy;
-    ``sign_on``: what people call their single sign-on, empty without.
+    ``sign_on``: what people call their single sign-on, empty without; ``local``: the clock that
+    people read.
     """
 
     public_url: str
@@ -68,6 +70,7 @@ class WebSettings:
     metrics_token: str = field(default="", repr=False)
     sockets: Path | None = None
     sign_on: str = ""
+    local: LocalTime = UTC_TIME
 
     def __post_init__(self) -> None:
         if len(self.secret_key) < 32:

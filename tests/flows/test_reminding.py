@@ -106,7 +106,7 @@ def end_of(world: World, uid: str) -> datetime:
 
 
 def test_before_a_certificate_ends_once(world: World) -> None:
-    """With the day; also to a holder who registered nothing."""
+    """With the time; also to a holder who registered nothing."""
     end = end_of(world, HOLDER)
     assert {end_of(world, uid) for uid in (HOLDER, STRANGER)} == {end}
     world.clock.move(end - BEFORE_END - timedelta(seconds=1) - world.clock.now())
@@ -118,7 +118,7 @@ def test_before_a_certificate_ends_once(world: World) -> None:
     body = next(
         m.body for m in world.mailer.sent if ENDING in m.subject and m.to == mail_of(HOLDER)
     )
-    assert f"{end:%Y-%m-%d}" in body
+    assert f"{end:%Y-%m-%d %H:%M} UTC" in body
     assert serial_of(HOLDER) in body
     for passed in (MINUTE, DAY, 28 * DAY, 400 * DAY):
         world.clock.move(passed)

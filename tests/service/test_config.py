@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -134,6 +136,20 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
             )
         ),
         ("[mail]", "[fetch]\nminutes = 1\n[mail]", "minutes"),
+        *(
+            ("[trust]", f'time_zone = "{zone}"\n[trust]', "time_zone: Value error, not the IANA")
+            for zone in (
+                "Europe/Atlantis",
+                "Europe",
+                "europe/berlin",
+                "CEST",
+                "+02:00",
+                "",
+                "localtime",
+                "../../etc/localtime",
+                "right/Europe/Berlin",
+            )
+        ),
         ("[mail]", '[fetch]\nproxy = "http://user:secret@p:1"\n[mail]', "proxy"),
     ],
 )
@@ -141,6 +157,28 @@ def test_an_unusable_value_is_named(file: Path, old: str, new: str, named: str) 
     """An unsafe policy is refused with its reason; nothing starts on half a configuration."""
     file.write_text(SERVICE.replace(old, new, 1))
     assert named in _refused(file)
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "America/Argentina/Ushuaia", "Asia/Kolkata"]
+)
+def test_a_time_zone_by_its_iana_name(file: Path, zone: str) -> None:
+    assert config.load(file).time_zone == "UTC"
+    file.write_text(SERVICE.replace("[trust]", f'time_zone = "{zone}"\n[trust]'))
+    assert config.load(file).time_zone == zone
+
+
+def test_zones_are_known_without_those_of_the_system() -> None:
+    """Slim images lack them: the locked package brings them."""
+    code = "import zoneinfo; print(zoneinfo.ZoneInfo('Europe/Berlin'), zoneinfo.TZPATH)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "Europe/Berlin ()\n"
 
 
 ACCEPTED = """[policy]

@@ -74,6 +74,15 @@ def test_without_the_table_people_are_local(file: Path) -> None:
         assert isinstance(bootstrap.service(config.load(file)).parts.directory, LocalDirectory)
 
 
+def test_one_time_zone_reaches_mails_and_pages(file: Path) -> None:
+    text = file.read_text()
+    for line, name in (("", "UTC"), ('time_zone = "Asia/Kolkata"\n', "Asia/Kolkata")):
+        file.write_text(line + text)
+        settings = config.load(file)
+        parts, pages = bootstrap.service(settings).parts, bootstrap.web_settings(settings)
+        assert (parts.local.name, pages.local.name) == (name, name)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [

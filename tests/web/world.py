@@ -39,6 +39,7 @@ from reset.flows.recover import Recover
 from reset.flows.rehearse import Rehearse
 from reset.flows.revocation import RevocationKeeping
 from reset.flows.sessions import Sessions
+from reset.flows.times import UTC_TIME, LocalTime
 from reset.ports import Escrowed, ReleaseOrder, RevocationSource, RevocationStanding
 from reset.web.app import Flows, WebSettings, create_certificate_site, create_public_site
 
@@ -366,7 +367,7 @@ class Visitor:
 
 def make_world(
     template: Path, directory: Path, public: str = PUBLIC, certificate: str = CERTIFICATE,
-    policy: Policy | None = None,
+    policy: Policy | None = None, local: LocalTime = UTC_TIME,
 ) -> World:  # fmt: skip
     """A world on a fresh copy of the database."""
     shutil.copy(template, directory / "reset.db")
@@ -386,6 +387,7 @@ def make_world(
         public_url=public,
         certificate_url=certificate,
         mail_domains=frozenset({"uni.example"}),
+        local=local,
     )
     _issue_tokens(parts)
     recover, approve = Recover(parts), Approve(parts)
@@ -412,6 +414,7 @@ def make_world(
         office="Student Centre, room 120\nMonday to Friday, 8:00 to 17:00",
         help_desk="Telephone 555 0100\nhelp@uni.example",
         policy=policy,
+        local=local,
     )
     return World(parts, flows, settings, watch, vault)
 
