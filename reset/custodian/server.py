@@ -36,6 +36,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pkcs11_driver.crashpoints import calling, crashpoint
 from reset.core import custodian_wire as wire
 from reset.errors import ResetError, SettingsRefused, Unavailable
 from reset.ports import Custodian, ReleaseOrder
@@ -44,6 +45,7 @@ DEADLINE = 5.0
 _BACKLOG = 64
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _PR_SET_DUMPABLE = 4
+_CUSTODY = frozenset({"store", "release", "settle", "withdraw"})  # the calls of a reset
 _log = logging.getLogger(__name__)
 
 Handler = Callable[..., object]
@@ -69,27 +71,36 @@ def handlers(custodian: Custodian) -> Mapping[str, Handler]:
     }
 
 
-def answer(table: Mapping[str, Handler], body: bytes) -> tuple[bytes, ResetError | None]:
-    """The reply to one request, and the refusal in it if it is one.
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What goes back: ``body``, unframed; ``refusal`` if it is one; ``operation`` or ``-``."""
 
-    Never raises for anything that a request can cause.
-    """
+    body: bytes
+    refusal: ResetError | None = None
+    operation: str = "-"
+
+
+def answer(table: Mapping[str, Handler], body: bytes) -> Reply:
+    """The reply to one request; never raises for anything that a request can cause."""
     operation = "-"
     try:
         operation, arguments = wire.decode_request(body)
-        return wire.encode_result(table[operation](**cast(dict[str, Any], arguments))), None
+        if operation in _CUSTODY:
+            crashpoint("custodian.received")
+        result = table[operation](**cast(dict[str, Any], arguments))
+        return Reply(wire.encode_result(result), operation=operation)
     except wire.WireRefused as error:
         _log.warning("broken request: %s", error.where)
-        return wire.encode_error(None), None
+        return Reply(wire.encode_error(None))
     except ResetError as error:
         cause = error.data.get("rule") or error.data.get("why", "")
         _log.warning("%s refused: %s %s", operation, error.code, cause)
-        return wire.encode_error(error), error
+        return Reply(wire.encode_error(error), error, operation)
     except Exception as error:  # noqa: BLE001 -- the edge of the process: fail closed, go on
         place = traceback.extract_tb(error.__traceback__)[-1]
         _log.error("%s failed: %s in %s", operation, type(error).__name__, place.name)
         failed = Unavailable(part="custodian")
-        return wire.encode_error(failed), failed
+        return Reply(wire.encode_error(failed), failed, operation)
 
 
 def harden() -> None:
@@ -145,23 +156,25 @@ def _attend(
 
     Raises ``OSError`` when the peer is gone or silent.
     """
-    refusal = None
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     uid = _PEER.unpack(peer)[1]
     if uid not in allowed_uids:
         _log.error("refused a process of user %d", uid)
         return None
     until = time.monotonic() + deadline
+    reply = Reply(wire.encode_error(None))
     try:
         size = wire.body_size(_read(connection, wire.HEADER, until))
-        reply, refusal = answer(table, _read(connection, size, until))
-        body = wire.frame(reply)
+        reply = answer(table, _read(connection, size, until))
+        framed = wire.frame(reply.body)
     except wire.WireRefused as error:
         _log.warning("broken request: %s", error.where)
-        body = wire.frame(wire.encode_error(None))
+        framed = wire.frame(wire.encode_error(None))
     connection.settimeout(deadline)
-    connection.sendall(body)
-    return refusal
+    of_custody = reply.operation in _CUSTODY
+    with calling("custodian.reply") if of_custody else contextlib.nullcontext():
+        connection.sendall(framed)
+    return reply.refusal
 
 
 def _read(connection: socket.socket, size: int, until: float) -> bytes:

@@ -75,9 +75,9 @@ def test_an_unexpected_failure_is_unavailable_and_logged_without_arguments(
         raise ZeroDivisionError(SO_PIN)
 
     request = wire.encode_request("hmac", {"message": SO_PIN.encode()})
-    reply, _ = server.answer({"hmac": fail}, request)
+    reply = server.answer({"hmac": fail}, request)
     with pytest.raises(Unavailable):
-        wire.decode_reply("hmac", reply)
+        wire.decode_reply("hmac", reply.body)
     assert [record.getMessage() for record in caplog.records] == [
         "hmac failed: ZeroDivisionError in fail"
     ]
