@@ -39,6 +39,9 @@ _COMMITS = {
     "custodian.settle": "the ledger's commit of an end",
 }
 _CALLS = {
+    "custodian.seal": "the HSM's sealing of a new SO PIN",
+    "custodian.open": "the HSM's opening of an SO PIN",
+    "custodian.reply": "sending the reply to a call on custody",
     "service.ask-store": "the call of the custodian for the next SO PIN",
     "service.ask-release": "the call of the custodian for the order",
     "service.ask-settle": "the call that tells the custodian the end",
@@ -53,7 +56,10 @@ _CALLS = {
     "token.set-so-pin": "C_SetPIN",
     "token.prove-so-pin": "the login with the next SO PIN",
 }
-_SINGLE = {"helper.step": "hearing of a step on the token"}
+_SINGLE = {
+    "custodian.received": "hearing of a call on custody, before anything is done",
+    "helper.step": "hearing of a step on the token",
+}
 
 NAMES: Mapping[str, str] = {
     **{

@@ -9,9 +9,11 @@ Rules (design section 5):
    thread for ``DEADLINE`` seconds at most.
 4. Only the operations of ``custodian_wire`` exist. A broken request gets an error; an unexpected
    failure is ``unavailable`` and is logged by its place, never with arguments.
-5. The process leaves no core file, and other processes of the same user cannot read its memory.
+5. The process leaves no core file and, where it may lock its memory, nothing in the swap; other
+   processes of the same user cannot read its memory.
 6. SIGTERM ends it after the request at hand.
-7. A failing HSM ends it after the answer: modules do not survive every loss of their device, and a
+7. A hanging HSM ends it, too: ``LONGEST`` seconds after the request came in.
+8. A failing HSM ends it after the answer: modules do not survive every loss of their device, and a
    new process, which its supervisor starts, opens the HSM anew or says why it cannot.
 """
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import faulthandler
 import fcntl
 import logging
 import os
@@ -36,14 +39,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pkcs11_driver.crashpoints import calling, crashpoint
 from reset.core import custodian_wire as wire
 from reset.errors import ResetError, SettingsRefused, Unavailable
 from reset.ports import Custodian, ReleaseOrder
 
 DEADLINE = 5.0
+LONGEST = 30.0  # seconds; those who ask wait half as long
 _BACKLOG = 64
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _PR_SET_DUMPABLE = 4
+_MCL_ALL_AS_TOUCHED = 1 | 2 | 4  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT
+_CUSTODY = frozenset({"store", "release", "settle", "withdraw"})  # the calls of a reset
 _log = logging.getLogger(__name__)
 
 Handler = Callable[..., object]
@@ -69,37 +76,51 @@ def handlers(custodian: Custodian) -> Mapping[str, Handler]:
     }
 
 
-def answer(table: Mapping[str, Handler], body: bytes) -> tuple[bytes, ResetError | None]:
-    """The reply to one request, and the refusal in it if it is one.
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What goes back: ``body``, unframed; ``refusal`` if it is one; ``operation`` or ``-``."""
 
-    Never raises for anything that a request can cause.
-    """
+    body: bytes
+    refusal: ResetError | None = None
+    operation: str = "-"
+
+
+def answer(table: Mapping[str, Handler], body: bytes) -> Reply:
+    """The reply to one request; never raises for anything that a request can cause."""
     operation = "-"
     try:
         operation, arguments = wire.decode_request(body)
-        return wire.encode_result(table[operation](**cast(dict[str, Any], arguments))), None
+        if operation in _CUSTODY:
+            crashpoint("custodian.received")
+        result = table[operation](**cast(dict[str, Any], arguments))
+        return Reply(wire.encode_result(result), operation=operation)
     except wire.WireRefused as error:
         _log.warning("broken request: %s", error.where)
-        return wire.encode_error(None), None
+        return Reply(wire.encode_error(None))
     except ResetError as error:
         cause = error.data.get("rule") or error.data.get("why", "")
         _log.warning("%s refused: %s %s", operation, error.code, cause)
-        return wire.encode_error(error), error
+        return Reply(wire.encode_error(error), error, operation)
     except Exception as error:  # noqa: BLE001 -- the edge of the process: fail closed, go on
         place = traceback.extract_tb(error.__traceback__)[-1]
         _log.error("%s failed: %s in %s", operation, type(error).__name__, place.name)
         failed = Unavailable(part="custodian")
-        return wire.encode_error(failed), failed
+        return Reply(wire.encode_error(failed), failed, operation)
 
 
 def harden() -> None:
     """No core files, no ptrace and no /proc/PID/mem for others (prctl(2), PR_SET_DUMPABLE).
 
-    Raises ``SettingsRefused`` where the kernel refuses.
+    Nor a page in the swap (mlockall(2)), where RLIMIT_MEMLOCK sets no limit: under one, the
+    process would run out of memory later. Raises ``SettingsRefused`` where the kernel refuses.
     """
+    kernel = ctypes.CDLL(None, use_errno=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    if kernel.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise SettingsRefused(problems=["PR_SET_DUMPABLE: the kernel refuses"])
+    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+    if unlimited and kernel.mlockall(_MCL_ALL_AS_TOUCHED) != 0:
+        raise SettingsRefused(problems=["mlockall: the kernel refuses"])
 
 
 def serve(
@@ -108,12 +129,13 @@ def serve(
     *,
     allowed_uids: Collection[int],
     deadline: float = DEADLINE,
+    longest: float = LONGEST,
     tell_ready: bool = False,
 ) -> None:
     """Answer requests at the socket ``path`` until SIGTERM or SIGINT; main thread only.
 
     Parameters: ``allowed_uids`` of the processes that may ask; ``deadline`` in seconds for one
-    peer; ``tell_ready`` writes the line ``custodian ready`` to stdout.
+    peer, ``longest`` for one answer; ``tell_ready`` writes the line ``custodian ready`` to stdout.
     Raises ``SettingsRefused`` when the directory is open to others or another custodian answers,
     ``Unavailable`` when the HSM failed.
     """
@@ -127,7 +149,11 @@ def serve(
         try:
             while stop not in select.select([listener, stop], [], [])[0]:
                 refusal = None
-                with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                with (
+                    contextlib.suppress(OSError),
+                    listener.accept()[0] as connection,
+                    _ended_when_hanging(longest),
+                ):
                     refusal = _attend(connection, table, allowed_uids, deadline)
                 if refusal is not None and refusal.data.get("part") == "hsm":
                     raise refusal
@@ -145,23 +171,38 @@ def _attend(
 
     Raises ``OSError`` when the peer is gone or silent.
     """
-    refusal = None
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     uid = _PEER.unpack(peer)[1]
     if uid not in allowed_uids:
         _log.error("refused a process of user %d", uid)
         return None
     until = time.monotonic() + deadline
+    reply = Reply(wire.encode_error(None))
     try:
         size = wire.body_size(_read(connection, wire.HEADER, until))
-        reply, refusal = answer(table, _read(connection, size, until))
-        body = wire.frame(reply)
+        reply = answer(table, _read(connection, size, until))
+        framed = wire.frame(reply.body)
     except wire.WireRefused as error:
         _log.warning("broken request: %s", error.where)
-        body = wire.frame(wire.encode_error(None))
+        framed = wire.frame(wire.encode_error(None))
     connection.settimeout(deadline)
-    connection.sendall(body)
-    return refusal
+    of_custody = reply.operation in _CUSTODY
+    with calling("custodian.reply") if of_custody else contextlib.nullcontext():
+        connection.sendall(framed)
+    return reply.refusal
+
+
+@contextlib.contextmanager
+def _ended_when_hanging(longest: float) -> Iterator[None]:
+    """End the process when this takes too long: no signal handler runs inside a hanging module.
+
+    The names of the functions it hangs in go to stderr, no values.
+    """
+    faulthandler.dump_traceback_later(longest, exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _read(connection: socket.socket, size: int, until: float) -> bytes:

@@ -45,7 +45,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pkcs11_driver import envelope as hpke
-from pkcs11_driver.crashpoints import committing
+from pkcs11_driver.crashpoints import calling, committing
 from pkcs11_driver.families import FAMILIES, Family, kept
 from pkcs11_driver.hsm import SealBroken
 from pkcs11_driver.wire import Order, order_context
@@ -379,11 +379,11 @@ class CustodianService:
         return "".join(SO_PIN_ALPHABET[below(len(SO_PIN_ALPHABET))] for _ in range(family.so_fresh))
 
     def _seal(self, serial: str, version: int, so_pin: str) -> bytes:
-        with hsm_failing_closed():
+        with hsm_failing_closed(), calling("custodian.seal"):
             return self._keys.seal(so_pin.encode(), so_pin_context(serial, version))
 
     def _open(self, serial: str, version: int, sealed: bytes) -> str:
-        with hsm_failing_closed():
+        with hsm_failing_closed(), calling("custodian.open"):
             return self._keys.open(sealed, so_pin_context(serial, version)).decode()
 
     def _open_escrow(self, serial: str, version: int, sealed: bytes) -> str:

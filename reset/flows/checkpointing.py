@@ -3,8 +3,8 @@
 Rules:
 
 1. A checkpoint is due 60 seconds after the last one if there are new entries, at once after 100
-   new ones or a finished reset, and every 15 minutes even without any: a witness can then tell a
-   quiet log from one that is held back.
+   new ones, a release or a finished reset, and every 15 minutes even without any: a witness can
+   then tell a quiet log from one that is held back.
 2. The chain is verified on the way; a broken log gets no checkpoint.
 3. Each row proves RFC 6962 consistency with the row before; the custodian demands the same with
    the last one that it signed, so a log that was rewritten is not signed even after a restart.
@@ -34,7 +34,8 @@ from reset.ports import UnitOfWork
 INTERVAL = timedelta(seconds=60)
 ENTRIES = 100
 HEARTBEAT = timedelta(minutes=15)
-_URGENT = b'"event":"reset-done"'  # values are escaped: no other entry holds these bytes
+# values are escaped: no other entry holds these bytes
+_URGENT = (b'"event":"custody-sent"', b'"event":"reset-done"')
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +63,7 @@ class _Log:
             self.tree.add(leaf_hash(entry.raw))
         else:
             self.leaves.append(leaf_hash(entry.raw))
-        if _URGENT in entry.raw:
+        if any(event in entry.raw for event in _URGENT):
             self.urgent = entry.number
 
     def forget(self, size: int) -> None:

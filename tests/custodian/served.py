@@ -22,6 +22,7 @@ MODULES = (
 PIN = "Hsm-User-PIN-1"
 LABEL = "custodian"
 DEADLINE = 0.5
+LONGEST = 5.0
 
 
 def main(directory: Path, uids: list[int]) -> None:
@@ -47,6 +48,7 @@ def main(directory: Path, uids: list[int]) -> None:
             directory / "run" / "socket",
             allowed_uids=uids,
             deadline=DEADLINE,
+            longest=LONGEST,
             tell_ready=True,
         )
     ledger.close()

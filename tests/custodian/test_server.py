@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -75,9 +78,9 @@ def test_an_unexpected_failure_is_unavailable_and_logged_without_arguments(
         raise ZeroDivisionError(SO_PIN)
 
     request = wire.encode_request("hmac", {"message": SO_PIN.encode()})
-    reply, _ = server.answer({"hmac": fail}, request)
+    reply = server.answer({"hmac": fail}, request)
     with pytest.raises(Unavailable):
-        wire.decode_reply("hmac", reply)
+        wire.decode_reply("hmac", reply.body)
     assert [record.getMessage() for record in caplog.records] == [
         "hmac failed: ZeroDivisionError in fail"
     ]
@@ -128,6 +131,44 @@ def test_a_lost_hsm_ends_it_and_a_new_process_goes_on(
     own_process.start()
     calls[call]()
     assert token.opened(token.custodian.release(order), order)
+
+
+def test_a_hanging_hsm_ends_it_and_a_new_process_goes_on(
+    own_process: Process, institution: Institution
+) -> None:
+    """SoftHSM waits for as long as somebody else holds the lock of its token."""
+    child = own_process.start()
+    token = Case(own_process.client(), institution)
+    token.imported()
+    order = token.order()
+    with contextlib.ExitStack() as held:
+        for path in (own_process.directory / "tokens").glob("*/*"):
+            file = held.enter_context(path.open("r+"))
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable):
+            token.custodian.release(order)
+        assert child.wait(30) == 1
+    said = own_process.log.read_text()
+    assert "Timeout" in said
+    assert SO_PIN not in said
+    own_process.start()
+    assert token.opened(token.custodian.release(order), order)
+
+
+def test_memory_is_locked_where_nothing_limits_it(own_process: Process) -> None:
+    """What it may lock is what this process may: systemd raises it by LimitMEMLOCK."""
+    before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    with contextlib.suppress(ValueError, PermissionError):  # only root raises the hard limit
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+    try:
+        child = own_process.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    locked = next(line.split()[1] for line in status.splitlines() if line.startswith("VmLck"))
+    assert (int(locked) > 0) == unlimited
+    assert own_process.client().health()["hsm"] == "ok"
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_not(
