@@ -232,26 +232,25 @@ class Approve:
         found = [(parts.directory.by_uid(d.principal_uid), d) for d in lasting]
         return [(principal.name, d) for principal, d in found if principal]
 
-    def delegate(self, person: Person, delegate: str, first: date, last: date) -> Delegation:
+    def delegate(
+        self, person: Person, delegate: str, first: date | None, last: date | None
+    ) -> Delegation:
         """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
 
         ``delegate``: UID or login name; ``first``, ``last``: days of the institution's time zone,
-        both included.
-        Raises ``BadInput`` for oneself, an unknown person, one's UID that is another's login name,
-        an unusable period, or one that overlaps with another of the same person.
+        both included, None where no day was typed.
+        Raises ``BadInput`` with every problem: oneself, an unknown person, one's UID that is
+        another's login name, an unusable period; or for one that overlaps with another of the same
+        person.
         """
         parts = self._parts
-        name = delegate.strip()
-        meant = (parts.directory.by_uid(name), parts.directory.by_pid(name))
-        people = {p.uid: p for p in meant if p}
-        if len(people) != 1 or person.uid in people:
-            rule = "self" if len(people) == 1 else "two-people" if people else "unknown"
-            raise BadInput(field="delegate", rule=rule)
-        (found,) = people.values()
-        # days are counted as days: one is longer or shorter where the clock changes
-        today = parts.local.today(parts.clock.now())
-        if not first <= last or last < today or last - first >= LONGEST:
-            raise BadInput(field="ends", rule="period", limit=LONGEST.days)
+        found, problems = self._named(person, delegate)
+        days = (("starts", first), ("ends", last))
+        problems += [{"field": name, "rule": "date"} for name, day in days if day is None]
+        if first and last and not self._usable(first, last):
+            problems.append({"field": "ends", "rule": "period", "limit": LONGEST.days})
+        if problems or not (found and first and last):
+            raise BadInput.of(problems)
         starts, ends = parts.local.period(first, last)
         granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)
         with parts.store.write() as uow:
@@ -273,6 +272,21 @@ class Approve:
                     ends=f"{last} (both included, time zone {parts.local.name})",
                 )  # fmt: skip
         return granted
+
+    def _named(self, person: Person, typed: str) -> tuple[Person | None, list[dict[str, object]]]:
+        """Whom ``typed`` means, or what is wrong with it."""
+        directory, name = self._parts.directory, typed.strip()
+        meant = (directory.by_uid(name), directory.by_pid(name)) if name else ()
+        people = {p.uid: p for p in meant if p}
+        if len(people) == 1 and person.uid not in people:
+            return people.popitem()[1], []
+        rule = "self" if len(people) == 1 else "two-people" if people else "unknown"
+        return None, [{"field": "delegate", "rule": rule if name else "empty"}]
+
+    def _usable(self, first: date, last: date) -> bool:
+        # days are counted as days: one is longer or shorter where the clock changes
+        today = self._parts.local.today(self._parts.clock.now())
+        return first <= last and today <= last and last - first < LONGEST
 
     def revoke(self, uid: str, delegation_id: str) -> None:
         """End a delegation at once. Raises ``NotFound``."""
