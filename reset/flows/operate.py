@@ -21,6 +21,7 @@ from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
+from reset.flows.requests import with_office
 
 ID_KINDS = {
     "institution-card": "Card of the institution with photo",
@@ -33,13 +34,15 @@ ID_KINDS = {
 
 @dataclass(frozen=True)
 class Dossier:
-    """What the office sees of a person. ``operations``: those of their tokens that are not done."""
+    """What the office sees of a person. ``with_office``: ids of those requests that only the office
+    can go on with now; ``operations``: those of their tokens that are not done."""
 
     person: Person
     tokens: tuple[Token, ...]
     profile: Profile | None
     channels: Channels
     requests: tuple[Request, ...]
+    with_office: frozenset[str]
     operations: tuple[Operation, ...]
     approvers: tuple[Person, ...]
     failed_rounds: int
@@ -77,6 +80,8 @@ class Operate:
             uow.audit.append("person-looked-up", operator.uid, {"person": uid})
             tokens = tuple(uow.tokens.of_holder(uid))
             spent = uow.tries.spent(rounds_key(uid))
+            blocked = spent >= parts.policy.failed_rounds
+            requests = tuple(uow.requests.of_holder(uid))
             found = [uow.operations.unresolved_of(t.serial) for t in tokens]
             profile = uow.profiles.get(uid)
             return Dossier(
@@ -84,11 +89,12 @@ class Operate:
                 tokens=tokens,
                 profile=profile,
                 channels=channels(parts, uow, uid, profile),
-                requests=tuple(uow.requests.of_holder(uid)),
+                requests=requests,
+                with_office=with_office(uow, requests, blocked=blocked),
                 operations=tuple(o for o in found if o),
                 approvers=tuple(a for a in approvers if a),
                 failed_rounds=spent,
-                blocked=spent >= parts.policy.failed_rounds,
+                blocked=blocked,
             )
 
     def record_check(self, operator: Person, uid: str, ids: Sequence[str]) -> None:

@@ -255,6 +255,27 @@ def test_bad_delegations_name_their_field(
 OFFICE, LOOK, WHO = "/office/", "/office/look", "/office/person"
 
 
+def test_what_a_lifted_block_or_a_reset_left_behind_is_not_called_blocked(world: World) -> None:
+    """The tag of an older request says what is true now, for the office and for its holder."""
+    world.enrol()
+    alice, olga, waits = world.logged_in(), world.holder_of("olga"), "with the registration office"
+    path = world.open_request(alice)
+    wrong = world.right_answers(path) | {"answer-1": "no"}
+    for seen in range(3):
+        alice.send(path, f"{path}/questions", seen=str(seen), **wrong)
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    red = f'<span class="tag bad">{waits}</span>'
+    assert red in olga.get(WHO).text
+    assert red in alice.get("/").text
+    ids = ["passport", "national-id"]
+    olga.send(WHO, f"{WHO}/lift", uid="u-alice", ids=ids)
+    for page in (olga.get(WHO).text, alice.get("/").text):
+        assert waits not in page
+        assert "tag bad" not in page
+        assert '<span class="tag">ended</span>' in page
+    assert "the answers were wrong too often" in olga.get(WHO).text
+
+
 def test_the_office_finds_checks_and_lifts(world: World) -> None:
     world.enrol()
     with world.parts.store.write() as uow:
