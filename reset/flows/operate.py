@@ -7,11 +7,11 @@ No act of the office shows or sets a PIN or an SO PIN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reset.core.custody import Operation
-from reset.core.identities import Person
+from reset.core.identities import IdentityCheck, Person
 from reset.core.profile import Channels, Profile
 from reset.core.requests import Request
 from reset.core.tokens import Token
@@ -22,6 +22,9 @@ from reset.flows.mails import post
 from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
 from reset.flows.requests import with_office
+from reset.ports import UnitOfWork
+
+CHECKS_SHOWN = 10  # of one person
 
 ID_KINDS = {
     "institution-card": "Card of the institution with photo",
@@ -35,7 +38,8 @@ ID_KINDS = {
 @dataclass(frozen=True)
 class Dossier:
     """What the office sees of a person. ``with_office``: ids of those requests that only the office
-    can go on with now; ``operations``: those of their tokens that are not done."""
+    can go on with now; ``operations``: those of their tokens that are not done;
+    ``checks``: the newest of their identity; ``operators``: UID to name of who made those."""
 
     person: Person
     tokens: tuple[Token, ...]
@@ -47,6 +51,8 @@ class Dossier:
     approvers: tuple[Person, ...]
     failed_rounds: int
     blocked: bool
+    checks: tuple[IdentityCheck, ...]
+    operators: Mapping[str, str]
 
 
 class Operate:
@@ -76,6 +82,8 @@ class Operate:
         person = parts.person(uid)
         with parts.store.read() as uow:
             approvers = [parts.directory.by_uid(a) for a in may_approve(parts, uow, uid)]
+            checks = tuple(uow.identity_checks.of_person(uid, CHECKS_SHOWN))
+        operators = {c.operator_uid: parts.directory.by_uid(c.operator_uid) for c in checks}
         with parts.store.write() as uow:
             uow.audit.append("person-looked-up", operator.uid, {"person": uid})
             tokens = tuple(uow.tokens.of_holder(uid))
@@ -95,6 +103,8 @@ class Operate:
                 approvers=tuple(a for a in approvers if a),
                 failed_rounds=spent,
                 blocked=blocked,
+                checks=checks,
+                operators={known: found.name for known, found in operators.items() if found},
             )
 
     def record_check(self, operator: Person, uid: str, ids: Sequence[str]) -> None:
@@ -104,8 +114,7 @@ class Operate:
         """
         self._check(operator, uid, ids)
         with self._parts.store.write() as uow:
-            facts = {"person": uid, "ids": sorted(ids)}
-            uow.audit.append("identity-checked", operator.uid, facts)
+            self._note_check(uow, operator, uid, ids)
 
     def lift_block(self, operator: Person, uid: str, ids: Sequence[str]) -> None:
         """Lift a self-service block after an in-person check; both are recorded (S1.64).
@@ -117,11 +126,15 @@ class Operate:
         with parts.store.write() as uow:
             if uow.tries.spent(rounds_key(uid)) < parts.policy.failed_rounds:
                 raise StateConflict(state="not-blocked", event="lift")
-            facts = {"person": uid, "ids": sorted(ids)}
-            uow.audit.append("identity-checked", operator.uid, facts)
+            self._note_check(uow, operator, uid, ids)
             uow.tries.clear(rounds_key(uid))
             uow.audit.append("block-lifted", operator.uid, {"person": uid})
             post(parts, uow, uid, "block-lifted")
+
+    def _note_check(self, uow: UnitOfWork, operator: Person, uid: str, ids: Sequence[str]) -> None:
+        kinds, now = tuple(sorted(ids)), self._parts.clock.now()
+        uow.identity_checks.add(IdentityCheck(uid, operator.uid, kinds, now))
+        uow.audit.append("identity-checked", operator.uid, {"person": uid, "ids": list(kinds)})
 
     def _check(self, operator: Person, uid: str, ids: Sequence[str]) -> None:
         _allow(operator)

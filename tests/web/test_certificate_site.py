@@ -276,6 +276,20 @@ def test_what_a_lifted_block_or_a_reset_left_behind_is_not_called_blocked(world:
     assert "the answers were wrong too often" in olga.get(WHO).text
 
 
+def test_the_office_sees_earlier_checks(world: World) -> None:
+    """S1.34: kinds of ids, operator and time."""
+    olga = world.holder_of("olga")
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    assert "Earlier checks of identity" in olga.get(WHO).text
+    assert "by Olga Owen" not in olga.get(WHO).text
+    olga.send(WHO, f"{WHO}/check", uid="u-alice", ids=["passport", "military-card"])
+    page = olga.get(WHO).text
+    told = ">2030-01-15 12:00 UTC</time> by Olga Owen<br>"
+    assert f'{told}<span class="soft">Military card, Passport</span></li>' in page
+    olga.send(OFFICE, LOOK, uid="u-bob")
+    assert "by Olga Owen" not in olga.get(WHO).text
+
+
 def test_the_office_finds_checks_and_lifts(world: World) -> None:
     world.enrol()
     with world.parts.store.write() as uow:
