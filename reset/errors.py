@@ -139,6 +139,12 @@ class TooManyRequests(ResetError):
     code = "too-many-requests"
 
 
+class TooManyDelegations(ResetError):
+    """data: ``limit``; ``retry_after`` in whole seconds."""
+
+    code = "too-many-delegations"
+
+
 class StateConflict(ResetError):
     """data: ``state``, ``event``: the request cannot take this step now."""
 

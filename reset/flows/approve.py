@@ -6,6 +6,7 @@ Rules (S1.84-S1.96, S1.100, S1.101, T15-T17):
 2. The statement's bytes come from the stored request alone, the same at every reading.
 3. The signature is verified here and again by the custodian, which trusts nobody's word.
 4. The signer is the person who is logged in, with the certificate enrolled for their token.
+5. The policy bounds the delegations that one person grants: each mails somebody else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from reset.errors import (
     NotFound,
     SelfApproval,
     SignatureRefused,
+    TooManyDelegations,
 )
 from reset.flows.mails import post
 from reset.flows.parts import Parts
@@ -241,7 +243,7 @@ class Approve:
         both included, None where no day was typed.
         Raises ``BadInput`` with every problem: oneself, an unknown person, one's UID that is
         another's login name, an unusable period; or for one that overlaps with another of the same
-        person.
+        person. Raises ``TooManyDelegations``.
         """
         parts = self._parts
         found, problems = self._named(person, delegate)
@@ -254,6 +256,7 @@ class Approve:
         starts, ends = parts.local.period(first, last)
         granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)
         with parts.store.write() as uow:
+            self._spend(uow, person.uid)
             for other in uow.approvals.delegations_of(person.uid):
                 same = other.delegate_uid == found.uid and other.revoked_at is None
                 if same and other.starts < ends and starts < other.ends:
@@ -287,6 +290,15 @@ class Approve:
         # days are counted as days: one is longer or shorter where the clock changes
         today = self._parts.local.today(self._parts.clock.now())
         return first <= last and today <= last and last - first < LONGEST
+
+    def _spend(self, uow: UnitOfWork, uid: str) -> None:
+        """Count one delegation, in its own transaction: one that is refused costs nothing, and the
+        person's next one waits for its end."""
+        policy, now = self._parts.policy, self._parts.clock.now()
+        limit = policy.delegations_per_day
+        wait = uow.throttle.take(f"delegations:{uid}", now, policy.delegation_every, limit)
+        if wait:
+            raise TooManyDelegations(limit=limit, retry_after=wait)
 
     def revoke(self, uid: str, delegation_id: str) -> None:
         """End a delegation at once. Raises ``NotFound``."""

@@ -230,6 +230,19 @@ def test_nobody_stands_in_twice_on_one_day(world: World) -> None:
     assert bob.send("/delegations", "/delegations", **fields).status_code == 303
 
 
+def test_too_many_delegations_are_refused_with_a_time_to_come_back(world: World) -> None:
+    bob, fields = world.holder_of("bob"), {"delegate": "u-olga"}
+    for day in range(15, 21):
+        days = {"starts": f"2030-01-{day}", "ends": f"2030-01-{day}"}
+        page = bob.send("/delegations", "/delegations", **fields, **days)
+    assert page.status_code == 429
+    assert int(page.headers["Retry-After"]) == 24 * 3600 // 5
+    assert "Enough delegations for now" in page.text
+    assert "Try again in 5 hours" in page.text
+    assert "2030-01-20" not in bob.get("/delegations").text
+    assert "2030-01-19" in bob.get("/delegations").text
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
