@@ -30,8 +30,8 @@ GRANT SELECT, INSERT, DELETE ON directory_entries TO token_reset;
 GRANT SELECT, INSERT ON escrow TO token_reset;
 GRANT UPDATE (sealed) ON escrow TO token_reset;
 
--- the audit log: read and added to, never changed
-GRANT SELECT, INSERT ON audit_entries, checkpoints TO token_reset;
+-- the audit log, and checks of identity: read and added to, never changed
+GRANT SELECT, INSERT ON audit_entries, checkpoints, identity_checks TO token_reset;
 GRANT SELECT, UPDATE ON audit_head TO token_reset;
 
 GRANT SELECT ON alembic_version TO token_reset;

@@ -259,6 +259,7 @@ class PolicySettings(_Part):
     code_sends_per_hour: int = Policy.code_sends_per_hour
     pairing_minutes: int = 10
     requests_per_day: int = Policy.requests_per_day
+    delegations_per_day: int = Policy.delegations_per_day
     approval_hours: int = 72
     level: int = Policy.level
     code_box: CodeBox = Policy.code_box
@@ -285,6 +286,7 @@ class PolicySettings(_Part):
             code_sends_per_hour=self.code_sends_per_hour,
             pairing_age=timedelta(minutes=self.pairing_minutes),
             requests_per_day=self.requests_per_day,
+            delegations_per_day=self.delegations_per_day,
             approval_age=timedelta(hours=self.approval_hours),
             level=self.level,
             code_box=self.code_box,

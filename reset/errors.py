@@ -34,9 +34,16 @@ class SettingsRefused(ResetError):
 
 # --- input and access ---------------------------------------------------------
 class BadInput(ResetError):
-    """data: ``field``, ``rule`` and what the rule needs (``limit`` …)."""
+    """data: ``field``, ``rule`` and what the rule needs (``limit`` …); where a form has several
+    such problems, these are of the first one, and ``problems`` lists all."""
 
     code = "bad-input"
+
+    @classmethod
+    def of(cls, problems: list[dict[str, object]]) -> BadInput:
+        """One refusal for all problems of a form, of which there is at least one."""
+        first = problems[0]
+        return cls(**first) if len(problems) == 1 else cls(**first, problems=problems)
 
 
 class NotFound(ResetError):
@@ -130,6 +137,12 @@ class TooManyRequests(ResetError):
     """data: ``limit``, ``hours``."""
 
     code = "too-many-requests"
+
+
+class TooManyDelegations(ResetError):
+    """data: ``limit``; ``retry_after`` in whole seconds."""
+
+    code = "too-many-delegations"
 
 
 class StateConflict(ResetError):

@@ -20,7 +20,7 @@ from reset.core.checkpoints import SignedCheckpoint
 from reset.core.codes import MailCode
 from reset.core.custody import Operation
 from reset.core.custody import State as CustodyState
-from reset.core.identities import Person, Subject
+from reset.core.identities import IdentityCheck, Person, Subject
 from reset.core.profile import Draw, Profile
 from reset.core.requests import Request
 from reset.core.requests import State as RequestState
@@ -303,6 +303,14 @@ class People(Protocol):
         """False when there was none."""
 
 
+class IdentityChecks(Protocol):
+    """Append-only."""
+
+    def add(self, check: IdentityCheck) -> None: ...
+    def of_person(self, uid: str, limit: int) -> list[IdentityCheck]:
+        """Those of a person, newest first."""
+
+
 class Tokens(Protocol):
     def get(self, serial: str) -> Token | None: ...
     def of_holder(self, uid: str) -> list[Token]: ...
@@ -557,6 +565,7 @@ class UnitOfWork(Protocol):
     """One transaction: everything in it is committed together or not at all."""
 
     people: People
+    identity_checks: IdentityChecks
     tokens: Tokens
     profiles: Profiles
     authenticators: Authenticators

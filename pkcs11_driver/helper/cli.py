@@ -168,11 +168,14 @@ def _as_json(token: TokenStatus) -> dict[str, object]:
 
 def _doctor(options: argparse.Namespace) -> int:
     works = False
+    reason = say("No token software works. Install it, or name its file with --module.")
     for finding in doctor.examine(options.module, options.server or "", options.ca):
         print(f"{finding.state}  {finding.text}", flush=True)
         if finding.mend:
             print(f"      {finding.mend}")
         works = works or finding.works
+        if finding.cause and finding.state == "!!":
+            reason = finding.text
     if not works:
-        raise Refused(say("No token software works. Install it, or name its file with --module."))
+        raise Refused(reason)
     return 0

@@ -1,7 +1,8 @@
 """``token-helper doctor``: what is there, what is wrong, and how to mend it.
 
 Each finding is a line that begins with ``ok``, ``!!`` (wrong) or ``--`` (worth knowing); a wrong
-one is followed by what to do. Nothing is changed and no PIN is asked for.
+one is followed by what to do. A smart card service that does not answer comes first, and failures
+that it explains are left out. Nothing is changed and no PIN is asked for.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pkcs11_driver import isolated, wire
-from pkcs11_driver.errors import DriverError
+from pkcs11_driver.errors import DeviceFailed, DeviceGone, DriverError
 from pkcs11_driver.families import family_of
 from pkcs11_driver.helper import known, modules
 from pkcs11_driver.helper.client import Client, ServiceError
@@ -33,23 +34,25 @@ _SMART_CARD_CLASS = "0b"
 @dataclass(frozen=True)
 class Finding:
     """``text`` is one line; ``mend`` what to do, empty when all is well; ``works``: token software
-    that does."""
+    that does; ``of_device``: it fails at the device, not by itself; ``cause``: it explains such."""
 
     state: typing.Literal["ok", "!!", "--"]
     text: str
     mend: str = ""
     works: bool = False
+    of_device: bool = False
+    cause: bool = False
 
 
 def examine(named: Sequence[str], server: str, ca: str | None) -> Iterator[Finding]:
     """All findings, one after the other as they are found."""
     yield Finding("--", f"token-helper {version()}, {say('protocol')} {wire.PROTOCOL}")
+    service = card_service()
+    yield from service
+    down = any(finding.state == "!!" for finding in service)
     yield window()
     if sys.platform == "linux":
         yield from readers()
-        yield pcscd()
-    elif sys.platform == "win32":
-        yield _windows_service()
     asked = modules.to_ask(named)
     if not asked:
         yield Finding(
@@ -59,7 +62,8 @@ def examine(named: Sequence[str], server: str, ca: str | None) -> Iterator[Findi
         )
     makers = {path: maker for maker, path in known.installed()}
     for module in asked:
-        yield from of_module(module, makers.get(module, ""))
+        found = of_module(module, makers.get(module, ""))
+        yield from (finding for finding in found if not (down and finding.of_device))
     if server:
         yield of_service(server, ca)
 
@@ -85,6 +89,12 @@ def readers(devices: Path = USB) -> Iterator[Finding]:
             yield Finding("ok", say("Reader or token: {name}", name=readable(name) or "USB"))
     if not seen:
         yield Finding("--", say("No USB reader or token is seen. Is it plugged in?"))
+
+
+def card_service() -> list[Finding]:
+    """The system's smart card service; none to ask where the system has another way."""
+    asked = {"linux": pcscd, "win32": _windows_service}.get(sys.platform)
+    return [replace(asked(), cause=True)] if asked else []
 
 
 def pcscd(place: Path = PCSCD) -> Finding:
@@ -144,7 +154,8 @@ def of_module(module: str, maker: str) -> Iterator[Finding]:
         seen = isolated.list_tokens(module)
     except DriverError as error:
         mend = say("Install the token's software again, for this kind of computer.")
-        yield Finding("!!", of_error(error) + of, mend)
+        of_device = isinstance(error, DeviceFailed | DeviceGone)
+        yield Finding("!!", of_error(error) + of, mend, of_device=of_device)
         return
     how_many = (
         say("{module}: works, 1 token", module=module)

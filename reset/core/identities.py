@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ def fault(person: Person) -> str:
     if not person.roles <= ROLES:
         return f"roles are {', '.join(sorted(ROLES))}"
     return ""
+
+
+@dataclass(frozen=True)
+class IdentityCheck:
+    """The office saw the person with two kinds of photo id (S1.34). ``ids``: the kinds, sorted."""
+
+    uid: str
+    operator_uid: str
+    ids: tuple[str, ...]
+    at: datetime
 
 
 @dataclass(frozen=True)

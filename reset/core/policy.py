@@ -24,6 +24,7 @@ PID_LOGINS = ("password", "sso")  # what opens a session on the public site
 _LOGIN_CAPS: Mapping[str, int] = {"password": 1, "sso": 2}
 
 SO_TRIES_MOST = max(family.so_budget for family in FAMILIES.values())
+DAY = timedelta(days=1)
 RESUME_AGE = timedelta(days=30)  # how long an unknown outcome may still be resolved by an order
 
 # where a mailed code goes, and the method that it proves
@@ -56,6 +57,7 @@ class Policy:
     pairing_tries: int = 5
     job_age: timedelta = timedelta(minutes=30)
     requests_per_day: int = 3
+    delegations_per_day: int = 5  # granted by one person at once, then one in that part of a day
     request_age: timedelta = timedelta(hours=24)
     approval_age: timedelta = timedelta(hours=72)
     password_max_age: timedelta = timedelta(minutes=30)
@@ -76,6 +78,11 @@ class Policy:
     login_slow_longest: timedelta = timedelta(minutes=5)
     address_failures: int = 100  # wrong passwords from one network at once, then one in ``every``
     address_failure_every: timedelta = timedelta(seconds=10)
+
+    @property
+    def delegation_every(self) -> timedelta:
+        """How long it takes until one more delegation may be granted."""
+        return DAY / self.delegations_per_day
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -199,6 +206,10 @@ class Policy:
             (
                 not 1 <= self.requests_per_day <= 10,
                 "requests_per_day: 1 to 10, each brings new tries at a code",
+            ),
+            (
+                not 1 <= self.delegations_per_day <= 20,
+                "delegations_per_day: 1 to 20, each is mailed to a colleague",
             ),
             (self.approval_age > timedelta(days=7), "approval_age: at most 7 days"),
             (self.pin.minimum < 8, "pin.minimum: at least 8 (S1.12)"),

@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -90,3 +91,23 @@ def advance(state: State, event: Event) -> State:
         return TRANSITIONS[state, event]
     except KeyError:
         raise StateConflict(state=state, event=event) from None
+
+
+def with_office(
+    requests: Sequence[Request], *, blocked: bool, unresolved: Collection[str]
+) -> frozenset[str]:
+    """Those requests in ``office`` for which that is still true now; the others are left behind.
+
+    ``requests``: one holder's, newest first; ``blocked``: whether self-service is, for that holder;
+    ``unresolved``: ids of requests whose operation is open. A lifted block frees what ended with
+    wrong answers (S1.64); a newer request for the token is there only because the older one did
+    not stand in its way. Returns their ids.
+    """
+    waiting, taken_up = set(), set[str]()
+    for request in requests:
+        freed = request.ended_because == "answers" and not blocked
+        over = freed or request.token_serial in taken_up
+        if request.state == "office" and (request.id in unresolved or not over):
+            waiting.add(request.id)
+        taken_up.add(request.token_serial)
+    return frozenset(waiting)

@@ -1,4 +1,4 @@
-"""Persons of the local directory, and the token register."""
+"""Persons of the local directory, checks of their identity, and the token register."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import unicodedata
 from datetime import datetime
 
 from cryptography import x509
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
-from reset.core.identities import Person, tidy_pid
+from reset.core.identities import IdentityCheck, Person, tidy_pid
 from reset.core.tokens import Token
 from reset.db.rows import Repository, columns
-from reset.db.tables import directory_entries, people, tokens
+from reset.db.tables import directory_entries, identity_checks, people, tokens
 from reset.errors import BadInput
 
 SEARCH_LIMIT = 20
@@ -96,6 +96,24 @@ class SqlPeople(Repository):
     def forget_entry(self, uid: str) -> bool:
         """False when there was none."""
         return self._changed(delete(directory_entries).where(directory_entries.c.uid == uid))
+
+
+class SqlIdentityChecks(Repository):
+    """Implements ``ports.IdentityChecks``: append-only."""
+
+    def add(self, check: IdentityCheck) -> None:
+        """Add a check."""
+        self._connection.execute(insert(identity_checks).values(vars(check)))
+
+    def of_person(self, uid: str, limit: int) -> list[IdentityCheck]:
+        """Those of a person, newest first."""
+        return self._all(
+            IdentityCheck,
+            columns(identity_checks, IdentityCheck)
+            .where(identity_checks.c.uid == uid)
+            .order_by(identity_checks.c.number.desc())
+            .limit(limit),
+        )
 
 
 class SqlTokens(Repository):

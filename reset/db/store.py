@@ -25,7 +25,7 @@ from reset.db.custody import SqlEscrow, SqlJobs, SqlOperations
 from reset.db.engine import make_engine, refusals
 from reset.db.limits import SqlThrottle, SqlTries
 from reset.db.outbox import SqlOutbox
-from reset.db.people import SqlPeople, SqlTokens
+from reset.db.people import SqlIdentityChecks, SqlPeople, SqlTokens
 from reset.db.profiles import SqlAuthenticators, SqlProfiles, SqlRehearsals
 from reset.db.reminders import SqlReminders
 from reset.db.requests import SqlCodes, SqlRequests
@@ -37,6 +37,7 @@ class SqlUnitOfWork:
 
     def __init__(self, connection: Connection, audit: SqlAuditLog, throttle: SqlThrottle) -> None:
         self.people: ports.People = SqlPeople(connection)
+        self.identity_checks: ports.IdentityChecks = SqlIdentityChecks(connection)
         self.tokens: ports.Tokens = SqlTokens(connection)
         self.profiles: ports.Profiles = SqlProfiles(connection)
         self.authenticators: ports.Authenticators = SqlAuthenticators(connection)

@@ -7,7 +7,7 @@ Rules:
    token", so that no race between nodes can make two.
 3. No table refers to ``people``: the directory may be elsewhere.
 4. ``number`` orders rows that were made in the same instant.
-5. ``escrow``, ``audit_entries`` and ``checkpoints`` only grow.
+5. ``escrow``, ``identity_checks``, ``audit_entries`` and ``checkpoints`` only grow.
 """
 
 from __future__ import annotations
@@ -71,6 +71,17 @@ people = Table(
     Column("password_hash", PlainText, nullable=False),
     Column("found_by", PlainText, nullable=False),
     CheckConstraint("uid <> '' AND login <> ''", name="named"),
+)
+
+identity_checks = Table(
+    "identity_checks",
+    metadata,
+    _number(),
+    Column("uid", PlainText, nullable=False, index=True),
+    Column("operator_uid", PlainText, nullable=False),
+    Column("ids", Words, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    CheckConstraint("uid <> operator_uid", name="two_persons"),
 )
 
 # whose UID it is in a directory elsewhere: what that directory itself calls the entry

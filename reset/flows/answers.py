@@ -41,11 +41,16 @@ def record(parts: Parts, uid: str, item: Chosen, version: int) -> StoredAnswer:
 def check_typed(answers: Sequence[str], count: int) -> None:
     """Whether every field holds something to compare; nothing is counted for one that does not.
 
-    Raises ``BadInput``.
+    What it names has nothing to do with what is registered. Raises ``BadInput`` with every such
+    field.
     """
-    for number, text in enumerate(answers, 1):
-        if len(text) > ANSWER_LIMIT or not normalise(text):
-            raise BadInput(field=f"answer-{number}", rule="answer" if text else "empty")
+    problems: list[dict[str, object]] = [
+        {"field": f"answer-{number}", "rule": "answer" if text else "empty"}
+        for number, text in enumerate(answers, 1)
+        if len(text) > ANSWER_LIMIT or not normalise(text)
+    ]
+    if problems:
+        raise BadInput.of(problems)
     if len(answers) != count:
         raise BadInput(field="answer-1", rule="count", limit=count)
 

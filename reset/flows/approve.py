@@ -6,6 +6,7 @@ Rules (S1.84-S1.96, S1.100, S1.101, T15-T17):
 2. The statement's bytes come from the stored request alone, the same at every reading.
 3. The signature is verified here and again by the custodian, which trusts nobody's word.
 4. The signer is the person who is logged in, with the certificate enrolled for their token.
+5. The policy bounds the delegations that one person grants: each mails somebody else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from reset.errors import (
     NotFound,
     SelfApproval,
     SignatureRefused,
+    TooManyDelegations,
 )
 from reset.flows.mails import post
 from reset.flows.parts import Parts
@@ -232,29 +234,29 @@ class Approve:
         found = [(parts.directory.by_uid(d.principal_uid), d) for d in lasting]
         return [(principal.name, d) for principal, d in found if principal]
 
-    def delegate(self, person: Person, delegate: str, first: date, last: date) -> Delegation:
+    def delegate(
+        self, person: Person, delegate: str, first: date | None, last: date | None
+    ) -> Delegation:
         """Let somebody else approve in one's place for a period of at most 92 days (S1.101).
 
         ``delegate``: UID or login name; ``first``, ``last``: days of the institution's time zone,
-        both included.
-        Raises ``BadInput`` for oneself, an unknown person, one's UID that is another's login name,
-        an unusable period, or one that overlaps with another of the same person.
+        both included, None where no day was typed.
+        Raises ``BadInput`` with every problem: oneself, an unknown person, one's UID that is
+        another's login name, an unusable period; or for one that overlaps with another of the same
+        person. Raises ``TooManyDelegations``.
         """
         parts = self._parts
-        name = delegate.strip()
-        meant = (parts.directory.by_uid(name), parts.directory.by_pid(name))
-        people = {p.uid: p for p in meant if p}
-        if len(people) != 1 or person.uid in people:
-            rule = "self" if len(people) == 1 else "two-people" if people else "unknown"
-            raise BadInput(field="delegate", rule=rule)
-        (found,) = people.values()
-        # days are counted as days: one is longer or shorter where the clock changes
-        today = parts.local.today(parts.clock.now())
-        if not first <= last or last < today or last - first >= LONGEST:
-            raise BadInput(field="ends", rule="period", limit=LONGEST.days)
+        found, problems = self._named(person, delegate)
+        days = (("starts", first), ("ends", last))
+        problems += [{"field": name, "rule": "date"} for name, day in days if day is None]
+        if first and last and not self._usable(first, last):
+            problems.append({"field": "ends", "rule": "period", "limit": LONGEST.days})
+        if problems or not (found and first and last):
+            raise BadInput.of(problems)
         starts, ends = parts.local.period(first, last)
         granted = Delegation(parts.new_id(), person.uid, found.uid, starts, ends)
         with parts.store.write() as uow:
+            self._spend(uow, person.uid)
             for other in uow.approvals.delegations_of(person.uid):
                 same = other.delegate_uid == found.uid and other.revoked_at is None
                 if same and other.starts < ends and starts < other.ends:
@@ -273,6 +275,30 @@ class Approve:
                     ends=f"{last} (both included, time zone {parts.local.name})",
                 )  # fmt: skip
         return granted
+
+    def _named(self, person: Person, typed: str) -> tuple[Person | None, list[dict[str, object]]]:
+        """Whom ``typed`` means, or what is wrong with it."""
+        directory, name = self._parts.directory, typed.strip()
+        meant = (directory.by_uid(name), directory.by_pid(name)) if name else ()
+        people = {p.uid: p for p in meant if p}
+        if len(people) == 1 and person.uid not in people:
+            return people.popitem()[1], []
+        rule = "self" if len(people) == 1 else "two-people" if people else "unknown"
+        return None, [{"field": "delegate", "rule": rule if name else "empty"}]
+
+    def _usable(self, first: date, last: date) -> bool:
+        # days are counted as days: one is longer or shorter where the clock changes
+        today = self._parts.local.today(self._parts.clock.now())
+        return first <= last and today <= last and last - first < LONGEST
+
+    def _spend(self, uow: UnitOfWork, uid: str) -> None:
+        """Count one delegation, in its own transaction: one that is refused costs nothing, and the
+        person's next one waits for its end."""
+        policy, now = self._parts.policy, self._parts.clock.now()
+        limit = policy.delegations_per_day
+        wait = uow.throttle.take(f"delegations:{uid}", now, policy.delegation_every, limit)
+        if wait:
+            raise TooManyDelegations(limit=limit, retry_after=wait)
 
     def revoke(self, uid: str, delegation_id: str) -> None:
         """End a delegation at once. Raises ``NotFound``."""

@@ -57,10 +57,14 @@ class Login:
         Raises ``BadInput``, ``SlowDown``, ``LoginRefused``, ``Busy``, ``Unavailable``.
         """
         name = tidy_pid(pid)
+        problems: list[dict[str, object]] = []
         if not name or len(name) > PID_LIMIT:
-            raise BadInput(field="pid", rule="empty" if not name else "too-long")
+            problems.append({"field": "pid", "rule": "empty" if not name else "too-long"})
         if not password or len(password.encode()) > PASSWORD_LIMIT:
-            raise BadInput(field="password", rule="empty" if not password else "too-long")
+            rule = "empty" if not password else "too-long"
+            problems.append({"field": "password", "rule": rule})
+        if problems:
+            raise BadInput.of(problems)
         parts = self._parts
         network, now = network_of(address), parts.clock.now()
         every, burst = parts.policy.address_failure_every, parts.policy.address_failures

@@ -7,11 +7,11 @@ No act of the office shows or sets a PIN or an SO PIN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reset.core.custody import Operation
-from reset.core.identities import Person
+from reset.core.identities import IdentityCheck, Person
 from reset.core.profile import Channels, Profile
 from reset.core.requests import Request
 from reset.core.tokens import Token
@@ -21,6 +21,10 @@ from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
+from reset.flows.requests import with_office
+from reset.ports import UnitOfWork
+
+CHECKS_SHOWN = 10  # of one person
 
 ID_KINDS = {
     "institution-card": "Card of the institution with photo",
@@ -33,17 +37,22 @@ ID_KINDS = {
 
 @dataclass(frozen=True)
 class Dossier:
-    """What the office sees of a person. ``operations``: those of their tokens that are not done."""
+    """What the office sees of a person. ``with_office``: ids of those requests that only the office
+    can go on with now; ``operations``: those of their tokens that are not done;
+    ``checks``: the newest of their identity; ``operators``: UID to name of who made those."""
 
     person: Person
     tokens: tuple[Token, ...]
     profile: Profile | None
     channels: Channels
     requests: tuple[Request, ...]
+    with_office: frozenset[str]
     operations: tuple[Operation, ...]
     approvers: tuple[Person, ...]
     failed_rounds: int
     blocked: bool
+    checks: tuple[IdentityCheck, ...]
+    operators: Mapping[str, str]
 
 
 class Operate:
@@ -73,10 +82,14 @@ class Operate:
         person = parts.person(uid)
         with parts.store.read() as uow:
             approvers = [parts.directory.by_uid(a) for a in may_approve(parts, uow, uid)]
+            checks = tuple(uow.identity_checks.of_person(uid, CHECKS_SHOWN))
+        operators = {c.operator_uid: parts.directory.by_uid(c.operator_uid) for c in checks}
         with parts.store.write() as uow:
             uow.audit.append("person-looked-up", operator.uid, {"person": uid})
             tokens = tuple(uow.tokens.of_holder(uid))
             spent = uow.tries.spent(rounds_key(uid))
+            blocked = spent >= parts.policy.failed_rounds
+            requests = tuple(uow.requests.of_holder(uid))
             found = [uow.operations.unresolved_of(t.serial) for t in tokens]
             profile = uow.profiles.get(uid)
             return Dossier(
@@ -84,11 +97,14 @@ class Operate:
                 tokens=tokens,
                 profile=profile,
                 channels=channels(parts, uow, uid, profile),
-                requests=tuple(uow.requests.of_holder(uid)),
+                requests=requests,
+                with_office=with_office(uow, requests, blocked=blocked),
                 operations=tuple(o for o in found if o),
                 approvers=tuple(a for a in approvers if a),
                 failed_rounds=spent,
-                blocked=spent >= parts.policy.failed_rounds,
+                blocked=blocked,
+                checks=checks,
+                operators={known: found.name for known, found in operators.items() if found},
             )
 
     def record_check(self, operator: Person, uid: str, ids: Sequence[str]) -> None:
@@ -98,8 +114,7 @@ class Operate:
         """
         self._check(operator, uid, ids)
         with self._parts.store.write() as uow:
-            facts = {"person": uid, "ids": sorted(ids)}
-            uow.audit.append("identity-checked", operator.uid, facts)
+            self._note_check(uow, operator, uid, ids)
 
     def lift_block(self, operator: Person, uid: str, ids: Sequence[str]) -> None:
         """Lift a self-service block after an in-person check; both are recorded (S1.64).
@@ -111,11 +126,15 @@ class Operate:
         with parts.store.write() as uow:
             if uow.tries.spent(rounds_key(uid)) < parts.policy.failed_rounds:
                 raise StateConflict(state="not-blocked", event="lift")
-            facts = {"person": uid, "ids": sorted(ids)}
-            uow.audit.append("identity-checked", operator.uid, facts)
+            self._note_check(uow, operator, uid, ids)
             uow.tries.clear(rounds_key(uid))
             uow.audit.append("block-lifted", operator.uid, {"person": uid})
             post(parts, uow, uid, "block-lifted")
+
+    def _note_check(self, uow: UnitOfWork, operator: Person, uid: str, ids: Sequence[str]) -> None:
+        kinds, now = tuple(sorted(ids)), self._parts.clock.now()
+        uow.identity_checks.add(IdentityCheck(uid, operator.uid, kinds, now))
+        uow.audit.append("identity-checked", operator.uid, {"person": uid, "ids": list(kinds)})
 
     def _check(self, operator: Person, uid: str, ids: Sequence[str]) -> None:
         _allow(operator)

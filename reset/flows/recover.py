@@ -43,7 +43,7 @@ from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.opening import blocked, draw_set, missing, open_request, rounds_key
 from reset.flows.parts import Parts
-from reset.flows.requests import move
+from reset.flows.requests import move, with_office
 from reset.ports import UnitOfWork
 
 
@@ -53,6 +53,7 @@ class Overview:
 
     tokens: tuple[Token, ...]
     requests: tuple[Request, ...]
+    with_office: frozenset[str]  # ids of those that only the office can go on with now
     missing: str  # "", "profile" or "recovery-address"
     blocked: bool
 
@@ -85,11 +86,12 @@ class Recover:
     # --- looking ---------------------------------------------------------------------
     def overview(self, uid: str) -> Overview:
         """Tokens, requests and what is in the way of self-service."""
-        with self._parts.store.read() as uow:
+        parts = self._parts
+        with parts.store.read() as uow:
             tokens = tuple(t for t in uow.tokens.of_holder(uid) if t.state == "in-use")
-            requests = tuple(uow.requests.of_holder(uid))
-            lacking = missing(self._parts, uow, uid)
-            return Overview(tokens, requests, lacking, blocked(self._parts, uow, uid))
+            requests, closed = tuple(uow.requests.of_holder(uid)), blocked(parts, uow, uid)
+            theirs = with_office(uow, requests, blocked=closed)
+            return Overview(tokens, requests, theirs, missing(parts, uow, uid), closed)
 
     def progress(self, uid: str, request_id: str, login: Proof) -> Progress:
         """Where the request stands. ``login``: the proof that began this session.

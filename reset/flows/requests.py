@@ -1,9 +1,12 @@
-"""How every flow moves a request: by the one table, and only from the state that it was read in."""
+"""How every flow moves a request: by the one table, and only from the state that it was read in;
+and which of them still wait for the office."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from reset.core import requests
 from reset.core.requests import Event, Request, advance
 from reset.flows.parts import Parts
 from reset.ports import UnitOfWork
@@ -17,3 +20,11 @@ def move(parts: Parts, uow: UnitOfWork, request: Request, event: Event) -> Reque
     moved = replace(request, state=advance(request.state, event), changed_at=parts.clock.now())
     uow.requests.save(moved, expected=request.state)
     return moved
+
+
+def with_office(uow: UnitOfWork, found: Sequence[Request], *, blocked: bool) -> frozenset[str]:
+    """Those of one holder's requests, newest first, that only the office can go on with now."""
+    serials = {request.token_serial for request in found if request.state == "office"}
+    operations = (uow.operations.unresolved_of(serial) for serial in sorted(serials))
+    unresolved = {operation.request_id for operation in operations if operation}
+    return requests.with_office(found, blocked=blocked, unresolved=unresolved)

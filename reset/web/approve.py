@@ -153,21 +153,21 @@ def delegations() -> ResponseReturnValue:
     return render_template("delegations.html", **_delegations_context())
 
 
-def _day(field: str) -> date:
+def _day(field: str) -> date | None:
+    """The day that was typed, None when it is none or no calendar reaches the one after it."""
     try:
-        return date.fromisoformat(text(field).strip())
+        day = date.fromisoformat(text(field).strip())
     except ValueError:
-        raise BadInput(field=field, rule="date") from None
+        return None
+    return day if day.year < 9000 else None
 
 
 @blueprint.post("/delegations")
 @guard("certificate")
 def delegate() -> ResponseReturnValue:
     """Let somebody stand in, from the first to the last day, both included."""
+    first, last = _day("starts"), _day("ends")
     try:
-        first, last = _day("starts"), _day("ends")
-        if last.year > 9000:
-            raise BadInput(field="ends", rule="date")
         flows().approve.delegate(person(), text("delegate"), first, last)
     except BadInput as refused:
         typed = _delegations_context(text("delegate"), text("starts"), text("ends"))

@@ -90,10 +90,16 @@ def faults(error: ResetError, field: str) -> list[Fault]:
         assert isinstance(problems, list)
         return [_fault(problem, field) for problem in problems]
     if isinstance(error, BadInput):
-        return [_fault(error.data, field)]
+        return [_fault(problem, field) for problem in _problems(error.data)]
     about_field = isinstance(error, _OF_ONE_FIELD)
     detail = words_for(error.code, error.data).detail
     return [Fault(field, label(field) if about_field else "", detail)]
+
+
+def _problems(data: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Every problem of a ``BadInput``; a single one is the data itself."""
+    problems = data.get("problems")
+    return problems if isinstance(problems, list) and problems else [data]
 
 
 def _fault(problem: Mapping[str, object], field: str) -> Fault:
@@ -130,8 +136,8 @@ def _problem(code: str, words: Words, data: Mapping[str, object]) -> Response:
     members = {k: v for k, v in data.items() if isinstance(v, plain)}
     detail = words.detail
     if code == BadInput.code:
-        fault = _fault(data, "")
-        detail = f"{fault.label}: {fault.message}"
+        found = [_fault(problem, "") for problem in _problems(data)]
+        detail = " ".join(f"{fault.label}: {fault.message}" for fault in found)
     body = {**members, "type": code, "title": words.title, "status": words.status}
     response = jsonify({**body, "detail": detail})
     response.status_code = words.status

@@ -195,6 +195,12 @@ WORDS: Mapping[str, Words] = {
         "You opened {limit} requests within {hours} hours; more are not possible.",
         "Try again tomorrow, or go to the registration office in person.",
     ),
+    "too-many-delegations": Words(
+        429, "Enough delegations for now",
+        "You let others stand in for you {limit} times in a short time, and each of them was told "
+        "by mail. Nothing was granted now.",
+        "What you granted before stays as it is. Try again in {wait}.",
+    ),
     "state-conflict": Words(
         409, "This step is already over", "The request has moved on in the meantime.",
         "Open the request again: it shows where it stands and what comes next.",

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template, request, session
 from flask.typing import ResponseReturnValue
 
 from reset.errors import BadInput, NotFound
-from reset.flows.operate import ID_KINDS
+from reset.flows.operate import CHECKS_SHOWN, ID_KINDS
 from reset.web.forms import again, text
 from reset.web.guards import guard
 from reset.web.paths import go
@@ -59,7 +59,12 @@ def look() -> ResponseReturnValue:
 
 def _context(uid: str) -> dict[str, object]:
     dossier = flows().operate.dossier(person(), uid)
-    return {"dossier": dossier, "id_kinds": ID_KINDS, "chosen": request.form.getlist("ids")}
+    return {
+        "dossier": dossier,
+        "id_kinds": ID_KINDS,
+        "checks_shown": CHECKS_SHOWN,
+        "chosen": request.form.getlist("ids"),
+    }
 
 
 def _done(uid: str, notice: str) -> ResponseReturnValue:

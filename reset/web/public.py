@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
+from reset.core.identities import PID_LIMIT
 from reset.errors import BadInput, Busy, LoginRefused, SlowDown
 from reset.web.forms import again, text
 from reset.web.guards import guard
@@ -29,18 +30,21 @@ def home() -> ResponseReturnValue:
 @guard("anyone")
 def login_form() -> ResponseReturnValue:
     """The login page; ``next`` is a local path of a closed list."""
-    return render_template("login.html", next=safe_next(request.args.get("next", "")))
+    return render_template("login.html", next=safe_next(request.args.get("next", "")), pid="")
 
 
 @blueprint.post("/login")
 @guard("anyone")
 def login() -> ResponseReturnValue:
-    """PID and password. Unknown name and wrong password are answered alike."""
-    where = safe_next(text("next"))
+    """PID and password. Unknown name and wrong password are answered alike.
+
+    A refused form comes back with the name as it was typed, known or not, never the password.
+    """
+    where, pid = safe_next(text("next")), text("pid")
     try:
-        found = flows().login.with_password(text("pid"), text("password"), address())
+        found = flows().login.with_password(pid, text("password"), address())
     except (BadInput, LoginRefused, SlowDown, Busy) as refused:
-        return again("login.html", refused, "pid", next=where)
+        return again("login.html", refused, "pid", next=where, pid=pid[:PID_LIMIT])
     begin(found, "password")
     return redirect(where, 303)
 

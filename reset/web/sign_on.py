@@ -58,7 +58,7 @@ def back() -> ResponseReturnValue:
             raise SignOnRefused(rule="provider")
         found = flows().login.with_sign_on(code, attempt, address())
     except (SignOnRefused, SlowDown, Unavailable) as refused:
-        return again("login.html", refused, "pid", next=where)
+        return again("login.html", refused, "pid", next=where, pid="")
     begin(found, "sso")
     return redirect(where, 303)
 

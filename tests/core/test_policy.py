@@ -74,6 +74,8 @@ BAD: list[tuple[str, Any]] = [
     ("pairing_tries", 11),
     ("requests_per_day", 0),
     ("requests_per_day", 11),  # each brings new tries at a code
+    ("delegations_per_day", 0),
+    ("delegations_per_day", 21),  # each is mailed to a colleague
     ("approval_age", timedelta(days=7, seconds=1)),
     ("so_tries", 2),
     ("so_tries", 8),
@@ -139,6 +141,8 @@ def test_a_policy_cannot_be_changed_in_place() -> None:
         ("own_questions_maximum", 0),
         ("lease", timedelta(seconds=30)),
         ("requests_per_day", 10),
+        ("delegations_per_day", 1),
+        ("delegations_per_day", 20),
         ("approval_age", timedelta(days=7)),
         ("releases_per_hour", 1000),
         ("session_idle", timedelta(hours=1)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import typing
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reset.core.requests import ENDS, OPEN, Event, State, advance
+from reset.core.requests import ENDS, OPEN, Event, Request, State, advance, with_office
 from reset.errors import StateConflict
 
 STATES = typing.get_args(State)
@@ -108,3 +109,38 @@ def test_no_sequence_of_events_goes_round_the_rules(events: list[Event]) -> None
 def test_an_unknown_state_is_a_conflict(word: str) -> None:
     with pytest.raises(StateConflict):
         advance(word, "execute")  # type: ignore[arg-type]
+
+
+AT = datetime(2030, 1, 15, tzinfo=UTC)
+
+
+def of(number: str, serial: str, state: State, because: str = "") -> Request:
+    return Request(
+        number, "u1", serial, state, AT, AT, AT, "n", "blocked", (), ended_because=because
+    )
+
+
+ANSWERS = of("1", "T1", "office", "answers")
+LOCKED = of("1", "T1", "office", "so-pin-locked")
+
+
+@pytest.mark.parametrize(
+    ("newer", "old", "blocked", "unresolved", "waits"),
+    [
+        ([], ANSWERS, True, (), True),
+        ([], ANSWERS, False, (), False),  # the office lifted the block (S1.64)
+        ([], ANSWERS, False, ("1",), True),  # an SO PIN had left: the token is still closed
+        ([], LOCKED, False, (), True),  # no block is in its way, and none was lifted
+        ([of("2", "T2", "done")], LOCKED, False, (), True),  # another token
+        ([of("2", "T1", "done")], LOCKED, False, (), False),
+        ([of("2", "T1", "collecting")], LOCKED, False, (), False),
+        ([of("2", "T1", "office", "answers")], ANSWERS, True, (), False),  # the newer one waits
+        ([], of("1", "T1", "denied"), True, (), False),
+    ],
+)
+def test_what_still_waits_for_the_office(
+    newer: list[Request], old: Request, blocked: bool, unresolved: tuple[str, ...], waits: bool
+) -> None:
+    found = with_office([*newer, old], blocked=blocked, unresolved=unresolved)
+    assert ("1" in found) is waits
+    assert ("2" in found) is any(request.state == "office" for request in newer)

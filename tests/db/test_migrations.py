@@ -108,6 +108,7 @@ def test_every_field_of_the_core_has_a_column() -> None:
         checkpoints.SignedCheckpoint: tables.checkpoints,
         codes.MailCode: tables.mail_codes,
         custody.Operation: tables.operations,
+        identities.IdentityCheck: tables.identity_checks,
         identities.Person: tables.people,
         profile.Draw: tables.draws,
         profile.StoredAnswer: tables.answers,
@@ -180,6 +181,27 @@ def test_the_end_of_certificates_that_are_there_is_filled_in(
     with store.read() as uow:
         assert [e.serial for e in uow.reminders.certificates_ending(NOW, end, 9)] == ["T1"]
         assert uow.reminders.certificates_ending(end, end.replace(year=9999), 9) == []
+    store.close()
+
+
+def test_earlier_checks_of_identity_are_read_from_the_audit_log(bare_url: str) -> None:
+    migrate.upgrade(bare_url)
+    store, ids = SqlStore(bare_url, Watch()), ["driving-licence", "passport"]
+    logged = NOW.replace(microsecond=123000)  # as the log has it, in milliseconds
+    with store.write() as uow:
+        for uid in ("u1", "u2"):
+            facts = {"person": uid, "ids": ids}
+            uow.audit.append("identity-checked", "u3", facts)
+        forged = {"reason": '"event":"identity-checked"'}
+        uow.audit.append("denied", "u3", forged)
+    migrate.downgrade(bare_url, "0007")
+    migrate.upgrade(bare_url)
+    with store.read() as uow:
+        assert uow.identity_checks.of_person("u1", 9) == [
+            identities.IdentityCheck("u1", "u3", tuple(ids), logged)
+        ]
+        assert len(uow.identity_checks.of_person("u2", 9)) == 1
+        assert audit.verify(uow.audit.entries(), uow.audit.head()) == 3
     store.close()
 
 
@@ -290,6 +312,8 @@ BROKEN = [
         "'2026-01-01 00:00:00.000000', 0)"),
     ("ck_authenticators_last_step", "INSERT INTO authenticators VALUES ('u1', (1 = 1), 'i', "
         "'2026-01-01 00:00:00.000000', 0)"),
+    ("ck_identity_checks_two_persons", "INSERT INTO identity_checks VALUES (1, 'u1', 'u1', '[]', "
+        "'2026-01-01 00:00:00.000000')"),
     ("ck_rehearsals_spent", "INSERT INTO rehearsals VALUES ('u1', -1, "
         "'2026-01-01 00:00:00.000000', NULL)"),
 ]  # fmt: skip

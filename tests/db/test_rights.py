@@ -15,7 +15,7 @@ from reset.db.tables import metadata
 from tests.db.examples import APP, CODE, DRAW, NOW, PROFILE
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "postgres-roles.sql"
-NEVER_CHANGED = {"audit_entries", "checkpoints", "directory_entries", "escrow"}
+NEVER_CHANGED = {"audit_entries", "checkpoints", "directory_entries", "escrow", "identity_checks"}
 DELETED = {
     "answers", "authenticators", "directory_entries", "draws", "profiles", "sessions", "throttle",
     "tries",

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from reset import ports
 from reset.core.assurance import Proof
-from reset.core.identities import Person, tidy_pid
+from reset.core.identities import IdentityCheck, Person, tidy_pid
 from reset.db.store import SqlStore
 from reset.db.tables import outbox
 from reset.errors import BadInput, StateConflict
@@ -345,6 +345,18 @@ def test_delegation_is_revoked_by_its_principal_once(store: SqlStore) -> None:
         assert uow.approvals.revoke_delegation("d1", "u2", NOW)
         assert not uow.approvals.revoke_delegation("d1", "u2", NOW + MINUTE)
         assert uow.approvals.delegations_of("u2") == [replace(DELEGATION, revoked_at=NOW)]
+
+
+def test_checks_of_identity_are_told_newest_first_and_bounded(store: SqlStore) -> None:
+    first = IdentityCheck("u1", "u2", ("driving-licence", "passport"), NOW)
+    made = [first, replace(first, operator_uid="u3"), replace(first, at=NOW + MINUTE)]
+    with store.write() as uow:
+        for check in (*made, replace(first, uid="u4")):
+            uow.identity_checks.add(check)
+    with store.read() as uow:
+        assert uow.identity_checks.of_person("u1", 9) == made[::-1]
+        assert uow.identity_checks.of_person("u1", 2) == made[:0:-1]
+        assert uow.identity_checks.of_person("u2", 9) == []
 
 
 # --- outbox, sessions ---------------------------------------------------------------

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pkcs11_driver import wire
-from pkcs11_driver.helper import doctor, known
+from pkcs11_driver.errors import (
+    DeviceFailed,
+    DeviceGone,
+    DriverError,
+    ModuleCrashed,
+    ModuleNotLoadable,
+)
+from pkcs11_driver.helper import cli, doctor, known
+from pkcs11_driver.helper.dialogue import Refused
+from pkcs11_driver.helper.doctor import Finding
+from pkcs11_driver.operations import TokenStatus
 from tests.driver.program import Holder, helper
 from tests.driver.service import Answer, serve
 
@@ -34,6 +46,44 @@ def test_a_pcscd_that_answers(tmp_path: Path) -> None:
         listening.bind(str(place))
         listening.listen()
         assert doctor.pcscd(place).state == "ok"
+
+
+def _list_tokens(error: DriverError) -> Callable[[str], list[TokenStatus]]:
+    def fail(module: str) -> list[TokenStatus]:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "follows"),
+    [
+        (DeviceFailed("CKR_DEVICE_ERROR"), True),
+        (DeviceGone("CKR_DEVICE_REMOVED"), True),
+        (ModuleNotLoadable("card.so", "it is for another computer"), False),
+        (ModuleCrashed("card.so", "list_tokens", "SIGSEGV"), False),
+    ],
+)
+@pytest.mark.parametrize("down", [True, False])
+def test_the_service_comes_first_and_what_it_explains_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: DriverError,
+    follows: bool, down: bool,
+) -> None:  # fmt: skip
+    """The exit code is that of before: no token software works."""
+    cause = "The smart card service pcscd does not run."
+    service = Finding("!!", cause, "start it") if down else Finding("ok", "it answers")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(doctor, "pcscd", lambda: service)
+    monkeypatch.setattr(doctor.isolated, "list_tokens", _list_tokens(error))
+    options = cli._parser().parse_args(["doctor", "--module", "card.so"])
+    with pytest.raises(Refused) as refused:  # exit 1
+        cli._doctor(options)
+    lines = capsys.readouterr().out.splitlines()
+    wrong = [line for line in lines if line.startswith("!!")]
+    assert (wrong[0] == f"!!  {cause}") is down
+    assert len(wrong) == (1 if down else 0) + (0 if down and follows else 1)
+    assert lines[1] == f"{service.state}  {service.text}"
+    assert str(refused.value).startswith(cause if down else "No token software works.")
 
 
 def test_readers_are_told_by_their_usb_class(tmp_path: Path) -> None:

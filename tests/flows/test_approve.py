@@ -18,6 +18,7 @@ from reset.errors import (
     SignatureRefused,
     StateConflict,
     StatementRefused,
+    TooManyDelegations,
 )
 from tests.flows.model_token import Helper, ModelToken, follow
 from tests.flows.world import (
@@ -228,6 +229,43 @@ def test_a_delegation_is_told_to_both(world: World) -> None:
     world.upkeep.deliver()
     assert "Dave Deputy" in world.mailer.to(mail_of(SUPERVISOR))[-1].subject
     assert "Sue Supervisor" in world.mailer.to(mail_of(DEPUTY))[-1].subject
+
+
+def test_delegations_of_one_person_are_bounded(world: World) -> None:
+    """Granted and ended in a loop, they would mail colleagues without end."""
+    limit, day = world.policy.delegations_per_day, today(world)
+
+    def grant(uid: str = SUPERVISOR) -> None:
+        made = world.approve.delegate(world.person(uid), DEPUTY, day, day + 9 * DAY)
+        world.approve.revoke(uid, made.id)
+
+    for _ in range(limit):
+        grant()
+    before = world.dump()
+    with pytest.raises(TooManyDelegations) as refused:
+        grant()
+    assert world.dump() == before
+    every = world.policy.delegation_every
+    assert refused.value.data == {"limit": limit, "retry_after": every.total_seconds()}
+    assert len(told(world, DEPUTY)) == limit
+    grant(REPRESENTATIVE)
+    world.clock.move(every)
+    grant()
+    with pytest.raises(TooManyDelegations):
+        grant()
+    world.clock.move(DAY)
+    for _ in range(limit):
+        grant()
+
+
+def test_a_refused_delegation_costs_nothing(world: World) -> None:
+    day = today(world)
+    world.approve.delegate(world.person(SUPERVISOR), DEPUTY, day, day)
+    before = world.dump()["throttle"]
+    for _ in range(world.policy.delegations_per_day):
+        with pytest.raises(BadInput):
+            world.approve.delegate(world.person(SUPERVISOR), DEPUTY, day, day)
+    assert world.dump()["throttle"] == before
 
 
 def test_who_stands_in_is_asked_too(world: World) -> None:

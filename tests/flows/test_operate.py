@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reset.errors import BadInput, Forbidden, NotFound, ResetError, StateConflict
+from reset.flows.operate import CHECKS_SHOWN
 from tests.flows.world import (
     AUDITOR,
+    DAY,
     HOLDER,
     OPERATOR,
     REPRESENTATIVE,
@@ -99,6 +101,33 @@ def test_a_check_without_a_block(world: World) -> None:
     assert world.events()[-1]["event"] == "identity-checked"
     with pytest.raises(NotFound):
         world.operate.record_check(world.person(OPERATOR), "u-nobody", IDS)
+
+
+def test_earlier_checks_are_seen_newest_first(world: World) -> None:
+    """S1.34: kinds, operator and time; also of an operator who has left."""
+    operator, began = world.person(OPERATOR), world.clock.now()
+    assert world.operate.dossier(operator, HOLDER).checks == ()
+    world.operate.record_check(operator, HOLDER, IDS)
+    blocked(world)
+    world.clock.move(DAY)
+    world.operate.lift_block(operator, HOLDER, ["passport", "national-id"])
+    seen = world.operate.dossier(operator, HOLDER)
+    assert [(c.operator_uid, c.ids) for c in seen.checks] == [
+        (OPERATOR, ("national-id", "passport")),
+        (OPERATOR, ("driving-licence", "passport")),
+    ]
+    assert [c.at >= began + DAY for c in seen.checks] == [True, False]
+    assert seen.operators == {OPERATOR: operator.name}
+    assert world.operate.dossier(operator, SUPERVISOR).checks == ()
+    world.put_person(OPERATOR, active=False)
+    assert world.operate.dossier(operator, HOLDER).operators == {}
+
+
+def test_no_more_than_the_newest_checks_are_seen(world: World) -> None:
+    operator = world.person(OPERATOR)
+    for _ in range(CHECKS_SHOWN + 1):
+        world.operate.record_check(operator, HOLDER, IDS)
+    assert len(world.operate.dossier(operator, HOLDER).checks) == CHECKS_SHOWN
 
 
 def test_every_look_is_recorded(world: World) -> None:

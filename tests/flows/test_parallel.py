@@ -22,6 +22,8 @@ from reset.flows import answers, authenticators, codes, pairing
 from reset.flows.reminding import Reminding
 from tests.flows.model_token import Helper, ModelToken
 from tests.flows.world import (
+    DAY,
+    DEPUTY,
     HOLDER,
     REPRESENTATIVE,
     SUPERVISOR,
@@ -320,6 +322,24 @@ def test_the_lease_ends_while_a_report_is_at_work(
     assert helper.report().state == "done"
     assert lapsed == [1]
     assert len(world.named("custody-unknown")) == len(world.named("custody-done")) == 1
+
+
+def test_delegations(busy_world: World) -> None:
+    """No more are granted, and mailed, than the policy allows; none twice for the same days."""
+    world = busy_world
+    limit, who = world.policy.delegations_per_day, world.person(SUPERVISOR)
+    today = world.parts.local.today(world.clock.now())
+
+    def grant(day: int) -> None:
+        world.approve.delegate(who, DEPUTY, today + day * DAY, today + day * DAY)
+
+    same = at_once([lambda: grant(0)] * 8)
+    assert same == {"ok": 1, "bad-input": 7}
+    ends = at_once([lambda day=day: grant(day) for day in range(1, 21)])
+    assert ends == {"ok": limit - 1, "too-many-delegations": 20 - limit + 1}
+    assert len(world.approve.delegations(SUPERVISOR)) == limit
+    mails = [row for row in world.dump()["outbox"] if "delegation-granted" in row]
+    assert len(mails) == len(world.named("delegation-granted")) == limit
 
 
 def test_two_workers(busy_world: World) -> None:

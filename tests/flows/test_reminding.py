@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 
+from reset.errors import Unavailable
 from reset.flows.reminding import BEFORE_END, YEAR, Reminding
 from tests.flows.world import (
     ANSWERS,
@@ -99,6 +100,45 @@ def test_who_has_left_or_has_no_profile_is_left_alone(quiet: World) -> None:
     world.enrol.delete(SECOND)
     world.clock.move(2 * YEAR)
     assert remind(world, STILL) == []
+    assert world.named("reminded") == []
+    assert [row for row in world.dump()["outbox"] if "rehearsal-due" in row] == []
+
+
+def test_who_has_left_is_not_told_of_a_certificate(world: World) -> None:
+    world.put_person(HOLDER, active=False)
+    world.clock.move(end_of(world, HOLDER) - DAY - world.clock.now())
+    assert mail_of(HOLDER) not in remind(world, ENDING)
+    assert HOLDER not in [entry["facts"]["person"] for entry in world.named("reminded")]
+    assert world.named("reminded")  # the others
+
+
+def test_those_who_left_hold_nobody_up(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are due for ever; a round that takes few at once comes to those behind them."""
+    world = quiet
+    monkeypatch.setattr("reset.flows.reminding.AT_ONCE", 1)
+    world.put_person(HOLDER, active=False)
+    world.clock.move(YEAR)
+    assert remind(world, STILL) + remind(world, STILL) == to(SECOND)
+    looked = []
+    by_uid = world.directory.by_uid
+    monkeypatch.setattr(world.directory, "by_uid", lambda uid: looked.append(uid) or by_uid(uid))
+    assert remind(world, STILL) == []
+    assert looked == []
+
+
+def test_a_directory_that_is_away_makes_nobody_gone(
+    quiet: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = quiet
+    world.clock.move(YEAR)
+
+    def away(uid: str) -> None:
+        raise Unavailable(part="directory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.directory, "by_uid", away)
+        assert remind(world, STILL) == []
+    assert remind(world, STILL) == to(HOLDER, SECOND)
 
 
 def end_of(world: World, uid: str) -> datetime:

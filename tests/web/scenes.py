@@ -204,6 +204,8 @@ def _token_pages(world: World) -> dict[str, str]:
         found = Operation(ID, request, approval.id, "99001", "office", 1, 2, 1, 1, steps=steps)
         uow.operations.add(found)
     pages["office_person open"] = olga.get(where).text
+    olga.send(where, f"{where}/check", uid="u-alice", ids=["passport", "national-id"])
+    pages["office_person checked"] = olga.get(f"{where}?notice=check-recorded").text
     olga.send(office, "/office/look", uid="u-olga")
     pages["office_person self"] = olga.get(where).text
     pages["sessions one"] = bob.get("/sessions").text

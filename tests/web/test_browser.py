@@ -104,6 +104,7 @@ def test_a_refused_login_tells_it_at_the_top(chromium: Browser, served: World) -
     page.click("main button")
     assert "not right" in page.inner_text("[role=alert]")
     assert page.title().startswith("Problem: ")
+    assert (page.input_value("#pid"), page.input_value("#password")) == ("alice", "")
 
 
 def test_the_browser_finds_nothing_to_complain_about(chromium: Browser, served: World) -> None:

@@ -230,6 +230,19 @@ def test_nobody_stands_in_twice_on_one_day(world: World) -> None:
     assert bob.send("/delegations", "/delegations", **fields).status_code == 303
 
 
+def test_too_many_delegations_are_refused_with_a_time_to_come_back(world: World) -> None:
+    bob, fields = world.holder_of("bob"), {"delegate": "u-olga"}
+    for day in range(15, 21):
+        days = {"starts": f"2030-01-{day}", "ends": f"2030-01-{day}"}
+        page = bob.send("/delegations", "/delegations", **fields, **days)
+    assert page.status_code == 429
+    assert int(page.headers["Retry-After"]) == 24 * 3600 // 5
+    assert "Enough delegations for now" in page.text
+    assert "Try again in 5 hours" in page.text
+    assert "2030-01-20" not in bob.get("/delegations").text
+    assert "2030-01-19" in bob.get("/delegations").text
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -253,6 +266,41 @@ def test_bad_delegations_name_their_field(
 
 # --- office and audit ------------------------------------------------------------------
 OFFICE, LOOK, WHO = "/office/", "/office/look", "/office/person"
+
+
+def test_what_a_lifted_block_or_a_reset_left_behind_is_not_called_blocked(world: World) -> None:
+    """The tag of an older request says what is true now, for the office and for its holder."""
+    world.enrol()
+    alice, olga, waits = world.logged_in(), world.holder_of("olga"), "with the registration office"
+    path = world.open_request(alice)
+    wrong = world.right_answers(path) | {"answer-1": "no"}
+    for seen in range(3):
+        alice.send(path, f"{path}/questions", seen=str(seen), **wrong)
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    red = f'<span class="tag bad">{waits}</span>'
+    assert red in olga.get(WHO).text
+    assert red in alice.get("/").text
+    ids = ["passport", "national-id"]
+    olga.send(WHO, f"{WHO}/lift", uid="u-alice", ids=ids)
+    for page in (olga.get(WHO).text, alice.get("/").text):
+        assert waits not in page
+        assert "tag bad" not in page
+        assert '<span class="tag">ended</span>' in page
+    assert "the answers were wrong too often" in olga.get(WHO).text
+
+
+def test_the_office_sees_earlier_checks(world: World) -> None:
+    """S1.34: kinds of ids, operator and time."""
+    olga = world.holder_of("olga")
+    olga.send(OFFICE, LOOK, uid="u-alice")
+    assert "Earlier checks of identity" in olga.get(WHO).text
+    assert "by Olga Owen" not in olga.get(WHO).text
+    olga.send(WHO, f"{WHO}/check", uid="u-alice", ids=["passport", "military-card"])
+    page = olga.get(WHO).text
+    told = ">2030-01-15 12:00 UTC</time> by Olga Owen<br>"
+    assert f'{told}<span class="soft">Military card, Passport</span></li>' in page
+    olga.send(OFFICE, LOOK, uid="u-bob")
+    assert "by Olga Owen" not in olga.get(WHO).text
 
 
 def test_the_office_finds_checks_and_lifts(world: World) -> None:
