@@ -218,10 +218,15 @@ def _blocks(
 
 
 def _authority(der: bytes) -> x509.Certificate:
-    """A trusted certificate that is no CA would vouch for whoever holds its key (CVE-2025-6037)."""
+    """A certificate by which others are trusted: a CA's, that may sign certificates.
+
+    Any other would vouch for whoever holds its key (CVE-2025-6037). RFC 5280 section 6.1.4 k, n.
+    """
     certificate = x509.load_der_x509_certificate(der)
     constraints = extension(certificate, x509.BasicConstraints)
+    if not (constraints and constraints.ca):
+        raise Unusable("holds a certificate of no CA: its basicConstraints lack CA:TRUE")
     usage = extension(certificate, x509.KeyUsage)
-    if not (constraints and constraints.ca and usage and usage.key_cert_sign):
-        raise ValueError("not a CA certificate")
+    if usage and not usage.key_cert_sign:  # without the extension any use is meant
+        raise Unusable("holds a CA certificate whose keyUsage lacks keyCertSign")
     return certificate
