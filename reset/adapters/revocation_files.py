@@ -113,7 +113,9 @@ class FetchedRevocation:
             raise CertificateRefused(rule="malformed", source=source.name)
         if not any(revocation.is_signed(new, ca) for ca in self._store.authorities()):
             raise CertificateRefused(rule="crl-missing", source=source.name)
-        if new.next_update_utc is None or not new.last_update_utc <= at <= new.next_update_utc:
+        if new.last_update_utc > at:
+            raise CertificateRefused(rule="crl-not-yet", source=source.name)
+        if new.next_update_utc is None or at > new.next_update_utc:
             raise CertificateRefused(rule="crl-stale", source=source.name)
         path = Path(source.name)
         old = _parsed(path.read_bytes()) if path.exists() else None
