@@ -381,7 +381,7 @@ def test_stale_crl(fresh: Authority) -> None:
 
 def test_a_crl_from_the_future(fresh: Authority) -> None:
     fresh.refresh_crls(age=-DAY)
-    assert refused(fresh, person(fresh)) == "crl-missing"
+    assert refused(fresh, person(fresh)) == "crl-not-yet"
 
 
 def test_a_crl_that_never_ends(fresh: Authority) -> None:
