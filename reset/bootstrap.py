@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 
 import reset
+from reset.adapters import armour
 from reset.adapters.certificates import CertificateVerifier
 from reset.adapters.custodian_client import CustodianClient
 from reset.adapters.directory_local import LocalDirectory
@@ -109,7 +110,7 @@ def service(settings: Settings) -> Service:
         importing=Importing(
             parts,
             hash_password,
-            lambda name: Path(name).read_bytes(),
+            lambda name: armour.certificate(Path(name).read_bytes()),
             revocation.ask_about,
         ),
         adoption=Adoption(parts),

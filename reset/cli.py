@@ -10,17 +10,13 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkcs11_driver import memory
-from reset import cli_audit, config
-from reset.adapters.certificates import CLIENT_LOGIN, CertificateVerifier
-from reset.adapters.signatures_cms import APPROVAL, CmsVerifier
-from reset.adapters.trust import TrustStore
-from reset.cli_audit import read, service
+from reset import cli_audit, cli_verify, config
+from reset.cli_audit import service
 from reset.core.tokens import tidy_serial
 from reset.errors import BadInput, ResetError, SettingsRefused, Unavailable
 from reset.flows.csv_rows import family_in
@@ -36,13 +32,6 @@ GROUPS = {
     "escrow": "the sealed SO PINs: seal, correct, check, restore, seal anew",
     "audit": "the audit log: verify it, sign a checkpoint, prove an entry",
 }
-FILES = (
-    ("--anchors", True, "root certificates"),
-    ("--intermediates", False, "certificates of issuing CAs"),
-    ("--crl", True, "a CRL; one of each CA in the path is needed"),
-    ("--ocsp", False, "an OCSP response; its certificate then needs no CRL"),
-)
-USAGES = {"client": CLIENT_LOGIN, "approval": APPROVAL}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -205,39 +194,6 @@ def _escrow_restore(arguments: Arguments) -> None:
         print(f"{serial}: its last operation is open: the next reset may need the office")
 
 
-def _verifying(arguments: Arguments) -> TrustStore:
-    return TrustStore(
-        arguments.anchors, arguments.crl, arguments.intermediates, responses=arguments.ocsp
-    )
-
-
-def _verify_certificate(arguments: Arguments) -> None:
-    verifier = CertificateVerifier(_verifying(arguments))
-    usage = USAGES[arguments.usage]
-    subject = verifier.verify(_der(arguments.file), arguments.at, usage)
-    at = f"{arguments.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    print(f"good at {at}: UID {subject.uid}, {subject.subject}")
-
-
-def _verify_approval(arguments: Arguments) -> None:
-    verifier = CmsVerifier(_verifying(arguments))
-    statement, signature = read(arguments.statement), read(arguments.file)
-    subject = verifier.verify_approval(statement, signature, arguments.at)
-    at = f"{arguments.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    print(f"good at {at}: signed by UID {subject.uid}, {subject.subject}")
-
-
-def _der(path: Path) -> bytes:
-    raw = read(path)
-    if not raw.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
-        return raw
-    body = raw.split(b"-----BEGIN CERTIFICATE-----", 1)[1].split(b"-----END", 1)[0]
-    try:
-        return base64.b64decode(b"".join(body.split()), validate=True)
-    except ValueError:
-        raise BadInput(field=path.name, rule="is no PEM certificate") from None
-
-
 def _doctor(arguments: Arguments) -> None:
     made = service(arguments)
     for name, fact in made.flows.health().items():
@@ -276,11 +232,6 @@ def _version() -> str:
         return metadata.version("token-reset")
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 # commands without words of their own
@@ -346,37 +297,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_audit.add_arguments(add)
     for name, action, about in PLAIN:
         add(name, action, about)
-    _add_verifying(add)
+    cli_verify.add_arguments(add)
     return parser
-
-
-def _add_verifying(add: Callable[..., argparse.ArgumentParser]) -> None:
-    for name, action, verified in (
-        ("verify-certificate", _verify_certificate, "a person's certificate"),
-        ("verify-approval", _verify_approval, "the signature under an approval"),
-    ):
-        about = f"verify {verified} offline, with the service's own rules"
-        verify = add(name, action, about, settings=False)
-        for option, needed, what in FILES:
-            verify.add_argument(
-                option,
-                metavar="FILE",
-                type=Path,
-                action="append",
-                default=None if needed else [],
-                required=needed,
-                help=f"{what}, PEM or DER; may be repeated",
-            )
-        verify.add_argument("--at", type=_time, required=True, help="ISO 8601, UTC without offset")
-        if name == "verify-approval":
-            verify.add_argument(
-                "--statement", type=Path, required=True, help="the file that was signed"
-            )
-        else:
-            verify.add_argument(
-                "--usage", choices=tuple(USAGES), default="client", help="what it is used for"
-            )
-        verify.add_argument("file", type=Path, help=f"{verified}, PEM or DER")
 
 
 if __name__ == "__main__":

@@ -183,17 +183,22 @@ class CodeSendsSpent(ResetError):
 
 # --- approval -----------------------------------------------------------------
 class SignatureRefused(ResetError):
-    """data: ``rule`` that the signature breaks, one of ``adapters.signatures_cms``."""
+    """data: ``rule`` that the signature breaks, one of ``adapters.signatures_cms``, or ``signer``,
+    ``not-enrolled``, ``other-statement``."""
 
     code = "signature-refused"
 
 
 class SelfApproval(ResetError):
+    """data, where a statement or its signature shows it: ``rule``, ``approver``, ``acting-for`` or
+    ``signer``; ``holder``, the UID."""
+
     code = "self-approval"
 
 
 class StatementRefused(ResetError):
-    """data: ``rule``: ``malformed``, ``expired``, ``other``, ``not-an-approval``."""
+    """data: ``rule``: ``malformed``; ``expired`` with the ``span`` in which it counts;
+    ``not-an-approval`` with what was ``found``."""
 
     code = "statement-refused"
 

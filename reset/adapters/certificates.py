@@ -12,8 +12,8 @@ Rules (S1.95, S5.1, T12; RFC 5280 section 6), each refused with its own word:
 5. ``uid``: exactly one UID in the subject: the person.
 6. ``chain``, ``expired``, ``not-yet-valid``, ``policy``: a path to a configured anchor at the
    given time (``paths``).
-7. ``revoked``, ``crl-missing``, ``crl-stale``, ``ocsp-missing``, ``ocsp-stale``,
-   ``ocsp-unknown``: each certificate below the anchor is shown not to be revoked
+7. ``revoked``, ``crl-missing``, ``crl-not-yet``, ``crl-stale``, ``ocsp-missing``,
+   ``ocsp-stale``, ``ocsp-unknown``: each certificate below the anchor is shown not to be revoked
    (``revocation``).
 
 A certificate's key, name or serial number alone proves nothing: only the path does.

@@ -13,7 +13,8 @@ Rules (S1.95, T12; RFC 5280 section 6.3, RFC 6960 section 3.2), each refused wit
 4. ``ocsp-missing``: an answer counts if it is about this certificate alone, and if the issuer
    signed it, or somebody whom the issuer made a responder, whose own certificate is valid and,
    unless the issuer waived that, on no list.
-5. ``crl-stale``, ``ocsp-stale``: it is in force at the given time; one without an end never is.
+5. ``crl-not-yet``, ``crl-stale``, ``ocsp-stale``: it is in force at the given time; one without an
+   end never is. An OCSP response of a later time counts as none.
 6. ``ocsp-unknown``: the responder does not know the certificate.
 """
 
@@ -86,12 +87,14 @@ def _check_lists(
     certificate: x509.Certificate, issuer: x509.Certificate, lists: Sequence[Crl], at: datetime
 ) -> None:
     counting = [one for one in lists if _covers(one, certificate) and is_signed(one, issuer)]
-    started = [one for one in counting if one.last_update_utc <= at]
-    if all(extension(one, x509.DeltaCRLIndicator) for one in started):
+    whole = [one for one in counting if not extension(one, x509.DeltaCRLIndicator)]
+    if not whole:
         raise CertificateRefused(rule="crl-missing")
-    current = [one for one in started if _not_over(one, at)]
-    deltas = [one for one in current if extension(one, x509.DeltaCRLIndicator)]
-    complete = [one for one in current if one not in deltas]
+    if all(one.last_update_utc > at for one in whole):
+        raise CertificateRefused(rule="crl-not-yet")
+    current = [one for one in counting if one.last_update_utc <= at and _not_over(one, at)]
+    complete = [one for one in current if one in whole]
+    deltas = [one for one in current if one not in whole]
     if not complete:
         raise CertificateRefused(rule="crl-stale")
     if not any(_has_its_delta(one, certificate, deltas) for one in complete):

@@ -23,13 +23,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from asn1crypto import pem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from reset.adapters import revocation, trust
+from reset.adapters import armour, revocation, trust
 from reset.adapters.fetching import fetch
 from reset.adapters.revocation import Crl
 from reset.adapters.strict import extension
@@ -114,7 +113,9 @@ class FetchedRevocation:
             raise CertificateRefused(rule="malformed", source=source.name)
         if not any(revocation.is_signed(new, ca) for ca in self._store.authorities()):
             raise CertificateRefused(rule="crl-missing", source=source.name)
-        if new.next_update_utc is None or not new.last_update_utc <= at <= new.next_update_utc:
+        if new.last_update_utc > at:
+            raise CertificateRefused(rule="crl-not-yet", source=source.name)
+        if new.next_update_utc is None or at > new.next_update_utc:
             raise CertificateRefused(rule="crl-stale", source=source.name)
         path = Path(source.name)
         old = _parsed(path.read_bytes()) if path.exists() else None
@@ -202,7 +203,7 @@ def _counting(
 
 def _parsed(raw: bytes) -> Crl | None:
     try:
-        return trust.revocation_list(pem.unarmor(raw)[2] if pem.detect(raw) else raw)
+        return trust.revocation_list(armour.ders(raw, armour.CRL)[0])
     except Exception:  # noqa: BLE001 - unknown bytes: whatever the parsers raise
         return None
 

@@ -15,7 +15,8 @@ Rules (S1.95, S1.86, T15, T16; RFC 5652 section 5), each refused with its own wo
 4. ``content-type``: the product's own content type, outside and in the signed attributes.
 5. ``content``: detached, or the very statement.
 6. ``crls``, ``certificates``: no CRLs; one to four certificates; only the signer's is used.
-7. ``signers``, ``signer``: exactly one signer, and exactly one certificate that is the signer's.
+7. ``signers``, ``signer-certificate``: exactly one signer, and exactly one certificate that is
+   the signer's.
 8. ``signed-attributes``, ``unsigned-attributes``, ``attributes``: signed ones present, each type
    once with one value, content type and message digest among them; no unsigned ones.
 9. ``digest``, ``message-digest``: SHA-256, SHA-384 or SHA-512, and the statement's.
@@ -347,7 +348,7 @@ _RULES: tuple[tuple[str, Callable[[_Message], bool]], ...] = (
     ("crls", lambda m: _absent(m.signed["crls"])),
     ("certificates", _certificates),
     ("signers", lambda m: len(m.signed["signers"]) == 1),
-    ("signer", lambda m: len(m.candidates) == 1),
+    ("signer-certificate", lambda m: len(m.candidates) == 1),
     ("signed-attributes", lambda m: not _absent(m.signer["signed_attributes"])),
     ("unsigned-attributes", lambda m: _absent(m.signer["unsigned_attributes"])),
     ("attributes", _attributes),

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from asn1crypto import pem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from reset.adapters import armour
+from reset.adapters.armour import Unusable
 from reset.adapters.strict import extension
 from reset.errors import CertificateRefused
 
@@ -123,7 +124,7 @@ class TrustStore:
         return (*read_authorities(self._anchors), *read_authorities(self._intermediates))
 
     def _read(self) -> Material:
-        lists = _blocks(self._crls, "X509 CRL", revocation_list, CRL_LIMIT)
+        lists = _blocks(self._crls, armour.CRL, revocation_list, CRL_LIMIT)
         anchors = read_authorities(self._anchors)
         intermediates = read_authorities(self._intermediates)
         # a CA below another one is no root to the path builder, wherever it is configured
@@ -151,7 +152,7 @@ def response_name(certificate: x509.Certificate) -> str:
 
 def read_authorities(paths: Sequence[Path]) -> tuple[x509.Certificate, ...]:
     """The CA certificates in these files. Raises ``CertificateRefused(rule="trust-store")``."""
-    return _blocks(paths, "CERTIFICATE", _authority, AUTHORITY_LIMIT)
+    return _blocks(paths, armour.CERTIFICATE, _authority, AUTHORITY_LIMIT)
 
 
 def identity(authority: x509.Certificate) -> bytes:
@@ -168,7 +169,7 @@ def revocation_list(der: bytes) -> x509.CertificateRevocationList:
     found = x509.load_der_x509_crl(der)
     found.extensions  # noqa: B018 - parsed on access: one extension twice raises here
     if any(one.critical for entry in found for one in entry.extensions):
-        raise ValueError("critical extension of an entry")
+        raise Unusable("has an entry with a critical extension")
     return found
 
 
@@ -206,13 +207,10 @@ def _blocks(
     for path in paths:
         raw = _read(path, FILE_LIMIT)
         try:
-            blocks = pem.unarmor(raw, multiple=True) if pem.detect(raw) else [(label, None, raw)]
-            for kind, _, der in blocks:
-                if kind != label:
-                    raise ValueError(label)
-                found.append(parse(der))
+            found += [parse(der) for der in armour.ders(raw, label)]
         except Exception as error:  # whatever is wrong with a trusted file refuses everybody
-            why = type(error).__name__
+            # what a parser says of foreign bytes helps nobody
+            why = str(error) if isinstance(error, Unusable) else f"is no {label} in PEM or DER"
             raise CertificateRefused(rule="trust-store", file=path.name, why=why) from error
     if len(found) > limit:
         raise CertificateRefused(rule="trust-store", file=label, why="too-many", limit=limit)
@@ -220,10 +218,15 @@ def _blocks(
 
 
 def _authority(der: bytes) -> x509.Certificate:
-    """A trusted certificate that is no CA would vouch for whoever holds its key (CVE-2025-6037)."""
+    """A certificate by which others are trusted: a CA's, that may sign certificates.
+
+    Any other would vouch for whoever holds its key (CVE-2025-6037). RFC 5280 section 6.1.4 k, n.
+    """
     certificate = x509.load_der_x509_certificate(der)
     constraints = extension(certificate, x509.BasicConstraints)
+    if not (constraints and constraints.ca):
+        raise Unusable("holds a certificate of no CA: its basicConstraints lack CA:TRUE")
     usage = extension(certificate, x509.KeyUsage)
-    if not (constraints and constraints.ca and usage and usage.key_cert_sign):
-        raise ValueError("not a CA certificate")
+    if usage and not usage.key_cert_sign:  # without the extension any use is meant
+        raise Unusable("holds a CA certificate whose keyUsage lacks keyCertSign")
     return certificate

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
-from reset.errors import NoApprover, SelfApproval, StatementRefused
+from reset.errors import NoApprover, SelfApproval, SignatureRefused, StatementRefused
 
 FORMAT = "token-reset-approval/1"
 ACTION = "reset-user-pin"
@@ -112,7 +112,7 @@ def parse(raw: bytes) -> Statement:
     """Read a statement strictly.
 
     Raises ``StatementRefused(rule="malformed")`` for any bytes that ``render`` would not make,
-    and ``rule="not-an-approval"`` for another format, action or decision.
+    and ``rule="not-an-approval"`` for another format, action or decision, with ``found``.
     """
     try:
         if len(raw) > LIMIT:
@@ -131,14 +131,39 @@ def parse(raw: bytes) -> Statement:
         raise StatementRefused(rule="malformed") from None
     told = (statement.format, statement.action, statement.decision)
     if told != (FORMAT, ACTION, DECISION):
-        raise StatementRefused(rule="not-an-approval")
+        raise StatementRefused(rule="not-an-approval", found=" ".join(told))
     return statement
 
 
 def check_fresh(statement: Statement, at: datetime) -> None:
-    """Raises ``StatementRefused(rule="expired")`` outside requested-at … valid-until."""
+    """A statement counts from requested-at until before valid-until (S1.94).
+
+    Raises ``StatementRefused(rule="expired")`` with this ``span``.
+    """
     if not statement.requested_at <= at < statement.valid_until:
-        raise StatementRefused(rule="expired")
+        span = f"{_time(statement.requested_at)} to {_time(statement.valid_until)}"
+        raise StatementRefused(rule="expired", span=span)
+
+
+def check_apart(statement: Statement) -> None:
+    """The holder neither approves nor is the one acted for (S1.96).
+
+    Raises ``SelfApproval`` with ``rule``: the field that names the holder.
+    """
+    for rule, uid in (("approver", statement.approver_uid), ("acting-for", statement.acting_for)):
+        if uid == statement.holder_uid:
+            raise SelfApproval(rule=rule, holder=uid)
+
+
+def check_signer(statement: Statement, signer_uid: str) -> None:
+    """Whoever made a good signature is the approver whom the statement names (S1.95, S1.96).
+
+    Raises ``SelfApproval(rule="signer")`` and ``SignatureRefused(rule="signer")``.
+    """
+    if signer_uid == statement.holder_uid:
+        raise SelfApproval(rule="signer", holder=signer_uid)
+    if signer_uid != statement.approver_uid:
+        raise SignatureRefused(rule="signer", approver=statement.approver_uid, signer=signer_uid)
 
 
 def acting_for(

@@ -15,6 +15,7 @@ from reset.errors import (
     BadInput,
     CertificateRefused,
     ReleaseRefused,
+    SelfApproval,
     SignatureRefused,
     StatementRefused,
 )
@@ -75,7 +76,9 @@ def check_statement(order: ReleaseOrder) -> Statement:
         refuse("token")
     if statement.holder_uid != order.holder_uid:
         refuse("holder")
-    if order.holder_uid in (statement.approver_uid, statement.acting_for):
+    try:
+        approvals.check_apart(statement)
+    except SelfApproval:
         refuse("self-approval")
     return statement
 
@@ -92,9 +95,11 @@ def check_signer(
         signer = verifier.verify_approval(order.statement, order.signature, at)
     except (SignatureRefused, CertificateRefused) as error:
         refuse("signature", why=str(error.data.get("rule", error.code)))
-    if signer.uid == order.holder_uid:
+    try:
+        approvals.check_signer(statement, signer.uid)
+    except SelfApproval:
         refuse("self-approval")
-    if signer.uid != statement.approver_uid:
+    except SignatureRefused:
         refuse("signer")
 
 

@@ -51,8 +51,8 @@ from reset.ports import ReleaseOrder, UnitOfWork
 # causes of a refusal that pass by themselves or when the operator acts (escrow restore for the last
 # two); any other sends the token to the office
 _PASSING = frozenset(
-    "releases-per-hour crl-stale crl-missing ocsp-stale ocsp-missing trust-store journal "
-    "superseded".split()
+    "releases-per-hour crl-stale crl-not-yet crl-missing ocsp-stale ocsp-missing trust-store "
+    "journal superseded".split()
 )
 _CONFLICTS = 2  # the intent, and the order behind it
 T = TypeVar("T")

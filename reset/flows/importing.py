@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -20,19 +18,20 @@ TOKENS = ("serial", "holder", "label", "family", "certificate", "key_id", "so_pi
 
 
 class Importing:
-    """``hash_password``: of the local directory, None with another one; ``read_file``: bytes of a
-    certificate file; ``ask_about``: gets the OCSP response for a certificate that needs one."""
+    """``hash_password``: of the local directory, None with another one; ``read_certificate``: the
+    DER in a file, ``OSError`` or a ``ValueError`` in words without it; ``ask_about``: gets the OCSP
+    response for a certificate that needs one."""
 
     def __init__(
         self,
         parts: Parts,
         hash_password: Callable[[str], str] | None,
-        read_file: Callable[[str], bytes],
+        read_certificate: Callable[[str], bytes],
         ask_about: Callable[[bytes], None],
     ) -> None:
         self._parts = parts
         self._hash = hash_password
-        self._read = read_file
+        self._read = read_certificate
         self._ask_about = ask_about
 
     def people(self, lines: Iterable[str]) -> int:
@@ -141,15 +140,11 @@ class Importing:
 
     def _certificate(self, name: str, where: str) -> bytes:
         try:
-            raw = self._read(name)
+            return self._read(name)
         except OSError:
             raise BadInput(field=where, rule=f"cannot read {PurePath(name).name}") from None
-        if not raw.startswith(b"-----BEGIN CERTIFICATE-----"):
-            return raw
-        try:
-            return base64.b64decode(b"".join(raw.split(b"-----")[2].split()), validate=True)
-        except (IndexError, binascii.Error):
-            raise BadInput(field=where, rule=f"{PurePath(name).name} is no certificate") from None
+        except ValueError as error:
+            raise BadInput(field=where, rule=f"{PurePath(name).name} {error}") from None
 
 
 def _person(row: Mapping[str, str], line: int) -> Person:

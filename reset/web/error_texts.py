@@ -110,8 +110,8 @@ WORDS: Mapping[str, Words] = {
     **dict.fromkeys(
         (
             f"certificate-refused:{rule}"
-            for rule in ("trust-store", "crl-missing", "crl-stale", "ocsp-missing", "ocsp-stale",
-                         "ocsp-unknown")
+            for rule in ("trust-store", "crl-missing", "crl-not-yet", "crl-stale", "ocsp-missing",
+                         "ocsp-stale", "ocsp-unknown")
         ),
         Words(
             503, "Certificates cannot be checked right now",

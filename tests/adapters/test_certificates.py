@@ -381,7 +381,7 @@ def test_stale_crl(fresh: Authority) -> None:
 
 def test_a_crl_from_the_future(fresh: Authority) -> None:
     fresh.refresh_crls(age=-DAY)
-    assert refused(fresh, person(fresh)) == "crl-missing"
+    assert refused(fresh, person(fresh)) == "crl-not-yet"
 
 
 def test_a_crl_that_never_ends(fresh: Authority) -> None:
@@ -451,6 +451,8 @@ def test_a_damaged_file_refuses_everybody(
     with pytest.raises(CertificateRefused) as at_start:
         store_of(fresh)
     assert in_use.value.data["rule"] == at_start.value.data["rule"] == "trust-store"
+    why = str(at_start.value.data["why"])
+    assert why in ("unreadable", "is empty") or " PEM " in why, why
 
 
 def test_a_repaired_file_serves_again(fresh: Authority) -> None:
@@ -477,6 +479,35 @@ def test_an_anchor_that_is_no_ca(fresh: Authority) -> None:
     with pytest.raises(CertificateRefused) as caught:
         store_of(fresh)
     assert caught.value.data["rule"] == "trust-store"
+    assert "basicConstraints lack CA:TRUE" in str(caught.value.data["why"])
+
+
+def test_cas_without_key_usage(tmp_path: Path) -> None:
+    """RFC 5280 sections 6.1.4 n and 6.3.3 f: what is not there limits nothing."""
+    authority = Authority.create(tmp_path, key_usages=())
+    der = person(authority)
+    assert CertificateVerifier(store_of(authority)).verify_client(der, utc_now()).uid == "u100"
+    authority.revoke(der)
+    assert refused(authority, der) == "revoked"
+
+
+def test_a_ca_that_may_sign_no_certificates(tmp_path: Path) -> None:
+    """Of the anchors or below them; the reason is in words."""
+    limited = Authority.create(tmp_path / "limited", key_usages=["crl_sign"])
+    whole = Authority.create(tmp_path / "whole")
+    for anchors, between in (
+        (limited.anchors_pem, whole.intermediates_pem),
+        (whole.anchors_pem, limited.intermediates_pem),
+    ):
+        with pytest.raises(CertificateRefused) as caught:
+            TrustStore([anchors], whole.crl_files, [between])
+        assert caught.value.data["rule"] == "trust-store"
+        assert "keyUsage lacks keyCertSign" in str(caught.value.data["why"])
+
+
+def test_a_ca_that_may_sign_no_lists(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path, key_usages=["key_cert_sign"])
+    assert refused(authority, person(authority)) == "crl-missing"
 
 
 # --- CAs below a root among the anchors -------------------------------------------------

@@ -136,7 +136,7 @@ LISTINGS: dict[str, tuple[str, Listing]] = {
         ),
     ),
     "with a weak digest": ("crl-missing", Listing(digest=hashes.SHA224())),
-    "not yet": ("crl-missing", Listing(starts=SLACK)),
+    "not yet": ("crl-not-yet", Listing(starts=SLACK)),
     "over": ("crl-stale", Listing(starts=-2 * DAY, ends=-SLACK)),
     "a delta alone": ("crl-missing", Listing(base=9)),
     "announces a delta that is not there": ("crl-missing", Listing(extra=[FRESHEST])),
@@ -174,6 +174,23 @@ def test_an_old_list_that_is_still_in_force_revokes(authority: Authority) -> Non
     files = [authority.crl_files[0], Listing().write(authority), older]
     store = TrustStore([authority.anchors_pem], files, [authority.intermediates_pem])
     assert verdict(store, der) == "revoked"
+
+
+def test_of_lists_before_and_after_the_time_none_is_missing(authority: Authority) -> None:
+    """One that is over was there; one that only begins was not, and nor was a delta to it."""
+    der = person(authority)
+    later = Listing(number=12, starts=SLACK).write(authority, "later.crl")
+    over = Listing(number=10, starts=-2 * DAY, ends=-SLACK).write(authority, "over.crl")
+    delta = Listing(number=11, base=10).write(authority, "delta.crl")
+    for lists, rule in (
+        ([later, over], "crl-stale"),
+        ([later, delta], "crl-not-yet"),
+        ([delta], "crl-missing"),
+        ([later, Listing().write(authority)], "good"),
+    ):
+        files = [authority.crl_files[0], *lists]
+        store = TrustStore([authority.anchors_pem], files, [authority.intermediates_pem])
+        assert verdict(store, der) == rule
 
 
 def test_a_list_by_a_certificate_that_may_not_sign_lists(authority: Authority) -> None:

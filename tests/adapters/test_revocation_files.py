@@ -124,7 +124,7 @@ LISTS: dict[str, tuple[str, Listing]] = {
     "an older number": ("crl-older", Listing(number=9)),
     "a newer number, an older date": ("crl-older", Listing(number=11, starts=-2 * SLACK)),
     "over": ("crl-stale", Listing(number=11, starts=-2 * DAY, ends=-DAY)),
-    "not yet": ("crl-stale", Listing(number=11, starts=SLACK)),
+    "not yet": ("crl-not-yet", Listing(number=11, starts=SLACK)),
     "a delta": ("crl-other", Listing(number=11, base=10)),
     "announcing deltas": ("new", Listing(number=11, extra=[FRESHEST])),
     "no number, a newer date": ("new", Listing(number=None, starts=-SLACK / 2)),

@@ -463,12 +463,12 @@ def test_sizes(office: Office) -> None:
 def test_signer_named_by_no_certificate_or_by_two(office: Office) -> None:
     stranger = asn1_x509.Certificate.load(office.of["p384"])
     made = make(Recipe(office.of["p256"], signer=set_part("sid", _sid(stranger, False))))
-    assert office.refused(made) == "signature signer"
+    assert office.refused(made) == "signature signer-certificate"
     again = certify(office.authority)  # the same key, so the same key identifier
     made = make(Recipe(office.of["p256"], by_key_id=True, more_certificates=[again]))
-    assert office.refused(made) == "signature signer"
+    assert office.refused(made) == "signature signer-certificate"
     made = make(Recipe(office.of["p256"], more_certificates=[office.of["p256"]]))
-    assert office.refused(made) == "signature signer"
+    assert office.refused(made) == "signature signer-certificate"
 
 
 def test_ess_names_another_certificate(office: Office) -> None:

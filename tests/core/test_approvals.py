@@ -293,7 +293,8 @@ def test_a_statement_counts_from_the_request_to_its_end(at: datetime, good: bool
         return
     with pytest.raises(StatementRefused) as caught:
         check_fresh(STATEMENT, at)
-    assert caught.value.data == {"rule": "expired"}
+    span = "2026-03-04T12:00:00Z to 2026-03-07T12:00:00Z"
+    assert caught.value.data == {"rule": "expired", "span": span}
 
 
 def test_a_statement_that_ends_before_it_begins_never_counts() -> None:

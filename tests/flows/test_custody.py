@@ -505,13 +505,14 @@ def test_no_order_after_the_request_went_to_the_office(
         helper.release()
 
 
-def test_a_full_hour_only_makes_people_wait(
-    world: World, request_: Request, helper: Helper
+@pytest.mark.parametrize("rule", ["releases-per-hour", "crl-not-yet"])
+def test_what_passes_by_itself_only_makes_people_wait(
+    world: World, request_: Request, helper: Helper, rule: str
 ) -> None:
-    """Design 5: the cap of releases an hour is no reason to send anybody to the office."""
+    """Design 5: a full hour or a CRL of tomorrow is no reason to send anybody to the office."""
     custodian = world.parts.custodian
     real = custodian.inner
-    custodian.inner = Refusing(real, "releases-per-hour")
+    custodian.inner = Refusing(real, rule)
     with pytest.raises(ReleaseRefused):
         helper.release()
     assert world.request(request_).state == "executing"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from reset.errors import (
     BadInput,
@@ -110,6 +114,19 @@ def test_a_bad_token_is_named_and_none_is_imported(
     assert refused.value.data["field"] == "line 3"
     assert wanted in str(refused.value.data["rule"])
     assert world.dump() == before
+
+
+def test_a_certificate_file_as_programs_write_it(world: World, tmp_path: Path) -> None:
+    """A byte-order mark and text stand before the PEM; one that is cut off is named."""
+    row = world.token_row("T-NEW-1", HOLDER)
+    der = Path(row.split(",")[TOKENS.index("certificate")]).read_bytes()
+    text = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
+    file = tmp_path / "person.pem"
+    file.write_bytes(b"\xef\xbb\xbfCertificate:\n" + text[:-30])
+    with pytest.raises(BadInput, match=r"person.pem holds a PEM block that is cut off"):
+        world.importing.tokens([TOKEN_HEAD, broken(row, "certificate", str(file))])
+    file.write_bytes(b"\xef\xbb\xbfCertificate:\n" + text)
+    assert world.importing.tokens([TOKEN_HEAD, broken(row, "certificate", str(file))]) == 1
 
 
 def test_refused_certificates_and_envelopes_are_named(world: World) -> None:

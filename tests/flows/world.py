@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import select
 
 from pkcs11_driver import envelope, wire
+from reset.adapters import armour
 from reset.adapters.certificates import CertificateVerifier
 from reset.adapters.directory_local import LocalDirectory
 from reset.adapters.hasher_argon2 import Argon2Hasher, Slots
@@ -368,8 +369,8 @@ class World:
         files = FetchedRevocation(trusted, {}, {}, None)
         self.revocation = RevocationKeeping(self.parts, files, every=HOUR, notice=24 * HOUR)
         self.importing = Importing(
-            self.parts, self.directory.hash_password, lambda name: Path(name).read_bytes(),
-            self.revocation.ask_about,
+            self.parts, self.directory.hash_password,
+            lambda name: armour.certificate(Path(name).read_bytes()), self.revocation.ask_about,
         )  # fmt: skip
 
     def close(self) -> None:

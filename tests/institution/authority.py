@@ -23,6 +23,7 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 
 ROOT, ISSUING = "root", "issuing"
 SLACK = timedelta(minutes=5)  # everything is valid a little earlier than it is made
+CA_KEY_USAGES = ("key_cert_sign", "crl_sign")
 PERSON_PURPOSES = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.EMAIL_PROTECTION)
 
 _KEYS: dict[str, Callable[[], PrivateKey]] = {
@@ -110,17 +111,25 @@ class Authority:
         now: Callable[[], datetime] = utc_now,
         key: str = "p256",
         policies: Sequence[str] = (),
+        key_usages: Sequence[str] = CA_KEY_USAGES,
     ) -> Authority:
-        """Make both CAs and their CRLs. ``policies``: certificate policies of the issuing CA."""
+        """Make both CAs and their CRLs.
+
+        ``policies``: certificate policies of the issuing CA. ``key_usages``: of both; none leaves
+        the extension out.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         made = cls(directory, now)
         root_key, issuing_key = software_key(key), software_key(key)
         root_name = _name(f"{name} Root CA", name)
-        root = made._authority(root_name, root_key, root_name, root_key, length=1)
+        root = made._authority(
+            root_name, root_key, root_name, root_key, length=1, key_usages=key_usages
+        )
         issuing_name = _name(f"{name} Issuing CA", name)
         issuing = made._authority(
-            issuing_name, issuing_key, root_name, root_key, length=0, policies=policies
-        )
+            issuing_name, issuing_key, root_name, root_key, length=0, policies=policies,
+            key_usages=key_usages,
+        )  # fmt: skip
         for which, private, certificate in (
             (ROOT, root_key, root),
             (ISSUING, issuing_key, issuing),
@@ -256,6 +265,7 @@ class Authority:
         *,
         length: int,
         policies: Sequence[str] = (),
+        key_usages: Sequence[str] = CA_KEY_USAGES,
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
@@ -266,12 +276,13 @@ class Authority:
             .not_valid_before(self._now() - timedelta(days=30))
             .not_valid_after(self._now() + timedelta(days=3650))
             .add_extension(x509.BasicConstraints(ca=True, path_length=length), True)
-            .add_extension(_key_usage(("key_cert_sign", "crl_sign")), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False
             )
         )
+        if key_usages:
+            builder = builder.add_extension(_key_usage(key_usages), True)
         if policies:
             builder = builder.add_extension(_policies(policies), False)
         return builder.sign(issuer_key, _digest(issuer_key))

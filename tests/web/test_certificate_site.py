@@ -26,7 +26,15 @@ def _profile(**changes: str) -> dict[str, str]:
 # --- the login ---------------------------------------------------------------------
 @pytest.mark.parametrize(
     "rule",
-    ["trust-store", "crl-missing", "crl-stale", "ocsp-missing", "ocsp-stale", "ocsp-unknown"],
+    [
+        "trust-store",
+        "crl-missing",
+        "crl-not-yet",
+        "crl-stale",
+        "ocsp-missing",
+        "ocsp-stale",
+        "ocsp-unknown",
+    ],
 )
 def test_what_the_service_lacks_is_not_laid_at_the_holders_door(world: World, rule: str) -> None:
     """Peer failure 28: nobody gets in, and nobody is told to fetch another token."""
