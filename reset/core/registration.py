@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from reset.core.catalogue import CATALOGUE, question_text
+from reset.core.common_answers import ANYWHERE, forms
 from reset.core.normal_form import ANSWER_LIMIT, normalise
 from reset.core.policy import Policy
 
@@ -30,13 +31,7 @@ _RUNS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl",
 _RUN_MINIMUM = 3
 _LONG = 6  # an answer of so many letters is a hint also inside a word
 _DIGITS = "0123456789"
-_TOO_COMMON = frozenset(
-    "password passwort passwd secret geheim letmein welcome admin administrator login user test "
-    "testing tester answer question none nothing unknown idontknow dontknow noidea notapplicable "
-    "yes no maybe dog cat blue red green black white yellow pizza football baseball soccer "
-    "iloveyou love dragon monkey sunshine princess god jesus mother mom mum father dad mama papa "
-    "home house london paris berlin newyork smith mueller muller jones foo bar foobar asdf".split()
-)
+_ANYWHERE = forms(ANYWHERE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def answer_problem(
     rules = (
         ("too-short", _weight(form) < policy.answer_minimum),
         ("pattern", len(set(form)) == 1 or _only_runs(form)),
-        ("too-common", form in common or {form, form.strip(_DIGITS)} & _TOO_COMMON),
+        ("too-common", form in common or {form, form.strip(_DIGITS)} & _ANYWHERE),
         ("in-question", _tells(question_text(question), form)),
         ("about-you", any(_tells(text, form) for text in about)),
         ("institution", _tells(institution, form)),

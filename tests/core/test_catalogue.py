@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from reset.core.catalogue import CATALOGUE, LANGUAGE, offered, question_text
+from reset.core.common_answers import ANYWHERE, COMMON, forms
 from reset.core.normal_form import normalise
 from reset.core.policy import Policy
 from reset.core.registration import QUESTION_LIMIT, answer_problem
+
+LISTED = 200  # common answers of a question, at least
 
 # rows refer to these ids: none may ever go or mean something else
 KEPT = {
@@ -50,12 +56,37 @@ def test_every_question_says_why_it_is_there(question: str) -> None:
     assert set(about.words) == {LANGUAGE}
 
 
-@pytest.mark.parametrize("question", [q for q, about in CATALOGUE.items() if about.common])
-def test_common_answers_are_in_normal_form_and_refused(question: str) -> None:
-    for form in CATALOGUE[question].common:
-        assert normalise(form) == form != ""
-        assert answer_problem(form, question, (), Policy()) in (
-            "too-common",
-            "too-short",
-            "pattern",
-        )
+# --- common answers ----------------------------------------------------------------------
+def test_every_offered_question_has_a_long_list() -> None:
+    assert set(COMMON) == set(offered())
+    assert {question for question, answers in COMMON.items() if len(answers) < LISTED} == set()
+
+
+@pytest.mark.parametrize("answers", [*COMMON.values(), ANYWHERE], ids=[*COMMON, "anywhere"])
+def test_a_list_holds_normal_forms_and_none_twice(answers: tuple[str, ...]) -> None:
+    listed = [form for answer in answers for form in forms([answer])]
+    assert [form for form, times in Counter(listed).items() if times > 1] == []
+    assert [form for form in listed if normalise(form) != form or not form] == []
+    assert set(map(normalise, answers)) <= set(listed)
+    assert {"schafer", "schaefer"} == forms(["Schäfer"])
+
+
+@pytest.mark.parametrize("question", COMMON)
+def test_each_listed_answer_is_refused_and_for_nothing_else(
+    question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another rule refuses anyway would be dead weight in a list."""
+    about = CATALOGUE[question]
+    for answer in COMMON[question]:
+        assert answer_problem(answer.upper(), question, (), Policy()) == "too-common", answer
+    monkeypatch.setitem(CATALOGUE, question, replace(about, common=frozenset()))
+    for form in about.common:
+        assert answer_problem(form, question, (), Policy()) == "", form
+
+
+@pytest.mark.parametrize("question", ["Whom did I call the captain?", "lost-thing"])
+def test_what_is_common_everywhere_is_refused_with_digits_too(question: str) -> None:
+    for answer in ANYWHERE:
+        for typed in (f"{answer} 1999", f"7{answer}77"):
+            assert answer_problem(typed, question, (), Policy()) == "too-common", typed
+    assert answer_problem("Teddy 1999", question, (), Policy()) == ""

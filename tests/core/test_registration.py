@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import string
 import tracemalloc
 import unicodedata
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reset.core.catalogue import CATALOGUE, offered
+from reset.core.common_answers import ANYWHERE, forms
 from reset.core.normal_form import ANSWER_LIMIT, normalise
 from reset.core.policy import Policy
 from reset.core.registration import Chosen, answer_problem, registration_problems
@@ -118,7 +120,11 @@ def test_a_good_answer_is_accepted(answer: str, question: str) -> None:
         ("first-flight", "Paris", "Carcassonne"),
         ("first-flight", "new  york", "Newfoundland"),
         ("neighbour", "Müller", "Müllenhoff"),
-        ("neighbour", "김", "선우"),
+        ("neighbour", "田中", "田村"),
+        ("neighbour", "Schaefer", "Schafheitlin"),
+        ("first-phone", "12-12-12", "12-12-13"),
+        ("childhood-street", "Hauptstraße", "Hauptstraße Fulda"),
+        ("teacher-nickname", "Die Hexe", "Hexe Kniesebein"),
         ("childhood-hiding", "Under my bed!", "under the cellar stairs"),
         ("lost-thing", "Teddy", "Teddy Archibald"),
         ("first-record", "THRILLER", "Graceland"),
@@ -126,8 +132,46 @@ def test_a_good_answer_is_accepted(answer: str, question: str) -> None:
 )
 def test_what_many_answer_is_refused_where_they_do(question: str, answer: str, other: str) -> None:
     """Bonneau 2015: the first guesses take a fifth of all; anything rarer may be used."""
-    assert answer_problem(answer, question, (), POLICY) == "too-common" or len(answer) == 1
+    assert answer_problem(answer, question, (), POLICY) == "too-common"
     assert answer_problem(other, question, (), POLICY) == ""
+
+
+@st.composite
+def typed(draw: st.DrawFn, listed: str) -> str:
+    """A listed answer as somebody may type it."""
+    case = draw(st.sampled_from([str, str.upper, str.title, str.swapcase]))
+    zero = ord(draw(st.sampled_from("0٠०０")))
+    text = ""
+    for c in case(listed):
+        text += chr(zero + int(c)) if c in string.digits else c
+        if unicodedata.name(c).startswith("LATIN"):
+            text += draw(st.sampled_from(["", "\u0301", "\u0308"]))
+        text += draw(st.sampled_from(["", " ", "-", ".", "\u00ad"]))
+    return text
+
+
+@given(st.data(), st.sampled_from(offered()))
+def test_a_common_answer_is_refused_however_it_is_typed(data: st.DataObject, question: str) -> None:
+    """S1.43: capitals, blanks, accents and the digits of another keyboard change nothing."""
+    listed = data.draw(st.sampled_from(sorted(CATALOGUE[question].common)))
+    answer = data.draw(typed(listed))
+    assert ("answer-1", "too-common") in problems(Chosen(question, answer))
+
+
+@given(st.data(), st.sampled_from(offered()))
+def test_only_a_whole_answer_is_common(data: st.DataObject, question: str) -> None:
+    """More than a listed one, less, or any other text is not refused for likeness."""
+    common, anywhere = CATALOGUE[question].common, forms(ANYWHERE)
+    listed = data.draw(st.sampled_from(sorted(common | anywhere)))
+    letters = st.text(string.ascii_letters + " ", max_size=5)
+    answer = data.draw(
+        st.builds(lambda before, after: before + listed + after, letters, letters)
+        | st.sampled_from([listed[:-1], listed[1:]])
+        | st.text()
+    )
+    form = normalise(answer)
+    assume(form not in common | anywhere and form.strip(string.digits) not in anywhere)
+    assert answer_problem(answer, question, (), POLICY) != "too-common"
 
 
 @pytest.mark.parametrize("about", [("Li",), ("",), ("-", ".", " "), ("X", "\u200b"), ()])

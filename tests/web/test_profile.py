@@ -59,6 +59,18 @@ def test_checking_says_what_is_fine_and_what_is_not_and_keeps_it_all(world: Worl
         assert html.escape(value) in page.text or f'value="{value}" selected' in page.text
 
 
+def test_a_common_answer_is_refused_however_it_is_written(world: World) -> None:
+    """S1.43."""
+    written = ("１２ １２ １２", "HAUPT-STRASSE", "Mállorca", "Schaefer", " the  Witch! ")
+    common = {f"answer_{n}": answer for n, answer in enumerate(written, 1)}
+    page = world.holder_of("alice").send("/profile", "/profile", **filled(**common))
+    assert page.status_code == 422
+    assert flat(page.text).count("Many people give this answer") >= len(written)
+    for n in range(1, 6):
+        assert f'id="answer-{n}-wrong"' in page.text
+    assert world.flows.enrol.profile("u-alice") is None
+
+
 def test_checking_stores_counts_hashes_and_compares_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
