@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -95,8 +95,8 @@ def person(authority: Authority, profile: Profile | None = None) -> bytes:
     return authority.issue_person(uid="u1", name="A", public_key=key, profile=profile)
 
 
-def listing(desk: Desk, made: Listing) -> bytes:
-    return made.write(desk.authority, "elsewhere.crl").read_bytes()
+def listing(desk: Desk, made: Listing, now: datetime | None = None) -> bytes:
+    return made.write(desk.authority, "elsewhere.crl", now).read_bytes()
 
 
 # --- lists ----------------------------------------------------------------------------
@@ -134,9 +134,10 @@ LISTS: dict[str, tuple[str, Listing]] = {
 
 @pytest.mark.parametrize(("rule", "offered"), LISTS.values(), ids=LISTS.keys())
 def test_what_is_offered(desk: Desk, rule: str, offered: Listing) -> None:
-    kept = listing(desk, Listing(number=10, starts=-SLACK))
+    now = utc_now()  # of both: dates in a list are whole seconds
+    kept = listing(desk, Listing(number=10, starts=-SLACK), now)
     desk.file.write_bytes(kept)
-    raw = listing(desk, offered)
+    raw = listing(desk, offered, now)
     assert desk.refresh(raw) == rule
     assert desk.file.read_bytes() == (raw if rule == "new" else kept)
 
