@@ -56,7 +56,7 @@ _FAULT = re.compile(
     r"(before|after) (Login|InitPIN|SetPIN) [1-9]\d{0,5} "
     r"(kill|delay [1-9]\d{0,6}|return 0x[0-9a-fA-F]{1,8})"
 )
-_TIMEOUT = 60
+_TIMEOUT = 120
 _CURL_NO_ENGINE = 53
 
 
