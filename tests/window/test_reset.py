@@ -173,7 +173,7 @@ def test_the_window_stays_alive_while_the_token_is_slow(
         choose(hand)
         hand.look("✓  Your key signs again.")
         looks, end = 0, time.monotonic() + 60
-        over = ("administrator PIN is changed", "Your token works again")
+        over = ("✓  The administrator PIN is changed.", "Your token works again")
         while not any(words in text for text in hand.do("look")["texts"] for words in over):
             looks += 1  # answered while the token waits
             assert time.monotonic() < end
