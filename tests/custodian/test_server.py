@@ -145,7 +145,7 @@ def test_a_hanging_hsm_ends_it_and_a_new_process_goes_on(
             fcntl.lockf(file, fcntl.LOCK_EX)
         with pytest.raises(Unavailable):
             token.custodian.release(order)
-        assert child.wait(30) == 1
+        assert child.wait(60) == 1
     said = own_process.log.read_text()
     assert "Timeout" in said
     assert SO_PIN not in said
