@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.devices.providers import PROVIDERS
+
+# How long an example takes is no finding, and no run depends on what an earlier one has kept.
+hypothesis.settings.register_profile(
+    "steady",
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -75,7 +75,7 @@ class Corner:
         *addresses: str,
         security: Literal["tls", "starttls"] = "tls",
         ca_file: Path | None = None,
-        timeout: float = 5.0,
+        timeout: float = 20.0,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> Servers:
         """Connections as the service account; the clock stands still."""

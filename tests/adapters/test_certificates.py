@@ -617,11 +617,11 @@ def test_the_worst_configuration_still_answers_quickly(
     anchors, _ = alike(16)
     (tmp_path / "anchors.pem").write_bytes(b"".join(anchors))
     store = TrustStore([tmp_path / "anchors.pem"], authority.crl_files, [tmp_path / "twins.pem"])
-    started = time.perf_counter()
+    started = time.process_time()  # its own work, not that of others beside it
     with pytest.raises(CertificateRefused) as caught:
         CertificateVerifier(store).verify_client(person_of_twins(authority, key), utc_now())
     assert caught.value.data["rule"] == "chain"
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 # --- the proof by the token's key -----------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from pathlib import Path
 
@@ -13,19 +12,19 @@ from reset.db.store import SqlStore
 
 
 def test_unknown_names_cost_the_same_work(store: SqlStore, tmp_path: Path) -> None:
-    """The medians differ by less than a quarter (T34)."""
+    """The times differ by less than a quarter (T34).
+
+    Asked in turn, each at its best: what else the machine does meets both.
+    """
     directory = LocalDirectory(store, Argon2Hasher(Slots(tmp_path / "slots")))
     with store.write() as uow:
         ada = Person("1", "ada", "Ada Alpha", "ada@i.example", "2")
         uow.people.put(ada, directory.hash_password("correct horse 7"))
 
-    def median(pid: str) -> float:
-        times = []
-        for _ in range(9):
-            begun = time.process_time()
-            directory.check_password(pid, "wrong")
-            times.append(time.process_time() - begun)
-        return statistics.median(times)
+    def cost(pid: str) -> float:
+        begun = time.process_time()
+        directory.check_password(pid, "wrong")
+        return time.process_time() - begun
 
-    known, unknown = median("ada"), median("nobody")
+    known, unknown = map(min, zip(*((cost("ada"), cost("nobody")) for _ in range(15)), strict=True))
     assert 0.75 < known / unknown < 1.33, (known, unknown)

@@ -28,7 +28,7 @@ class _Box:
 def box() -> Iterator[tuple[_Box, int]]:
     """A running SMTP server and its port."""
     kept = _Box()
-    controller = Controller(kept, hostname="127.0.0.1", port=free_port())
+    controller = Controller(kept, hostname="127.0.0.1", port=free_port(), ready_timeout=60)
     controller.start()
     try:
         yield kept, controller.port

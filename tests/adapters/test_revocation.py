@@ -73,13 +73,16 @@ class Listing:
     extra: Sequence[tuple[x509.ExtensionType, bool]] = ()
     digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
 
-    def write(self, authority: Authority, name: str = "issuing.crl") -> Path:
+    def write(
+        self, authority: Authority, name: str = "issuing.crl", now: datetime | None = None
+    ) -> Path:
         issuer = authority.certificate()
+        now = now or utc_now()
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(issuer.subject)
-            .last_update(utc_now() + self.starts)
-            .next_update(utc_now() + self.ends)
+            .last_update(now + self.starts)
+            .next_update(now + self.ends)
         )
         extensions = list(self.extra)
         if self.number is not None:
@@ -90,7 +93,7 @@ class Listing:
             builder = builder.add_extension(value, critical)
         for serial in self.serials:
             entry = x509.RevokedCertificateBuilder().serial_number(serial)
-            entry = entry.revocation_date(utc_now() - SLACK)
+            entry = entry.revocation_date(now - SLACK)
             entry = entry.add_extension(x509.CRLReason(self.reason), False)
             builder = builder.add_revoked_certificate(entry.build())
         signed = builder.sign(authority._key(ISSUING), self.digest)

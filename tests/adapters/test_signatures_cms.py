@@ -616,10 +616,10 @@ def deep(office: Office) -> bytes:
 def test_no_message_takes_long(office: Office, worst: Callable[[Office], bytes]) -> None:
     made = worst(office)
     assert 40_000 < len(made) <= 65_536
-    started = time.perf_counter()
+    started = time.process_time()  # its own work, not that of others beside it
     with contextlib.suppress(SignatureRefused):
         office.verifier.verify_approval(STATEMENT, made, office.at)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 # --- whatever comes in ----------------------------------------------------------------

@@ -255,7 +255,7 @@ class Scene:
 
     def _settled(self) -> None:
         """The custodian hears of an end, if need be from the worker."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             self.keep_up()
             if self.state() == "office" or self.row("select settled from operations") == (1,):

@@ -58,12 +58,12 @@ class Process:
         """End all of them politely; SoftHSM is not safe against kill -9 at a random time."""
         for child in self.running:
             child.terminate()
-            child.wait(10)
+            child.wait(60)
             assert child.stdout is not None
             child.stdout.close()
         self.running.clear()
 
-    def client(self, timeout: float = 10) -> CustodianClient:
+    def client(self, timeout: float = 60) -> CustodianClient:
         return CustodianClient(self.socket, timeout)
 
 

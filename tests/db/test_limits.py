@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from reset.core.audit import verify
+from reset.db import engine as db_engine
 from reset.db.limits import FORGOTTEN
 from reset.db.store import SqlStore
 from reset.db.tables import throttle
@@ -44,7 +45,9 @@ SECOND = timedelta(seconds=1)
 
 @contextmanager
 def _open(url: str) -> Iterator[SqlStore]:
-    store = SqlStore(url, Watch(), slow_after=3, slow_longest=timedelta(seconds=60))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(db_engine, "LOCK_WAIT", timedelta(seconds=60))  # nobody gives up
+        store = SqlStore(url, Watch(), slow_after=3, slow_longest=timedelta(seconds=60))
     try:
         yield store
     finally:

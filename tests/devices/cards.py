@@ -61,7 +61,7 @@ class Reader:
         It logs the ATR of each card that comes, and that each went; but not of one that went while
         it was being reset. It looks twice a second.
         """
-        end = time.monotonic() + 1.2
+        end = time.monotonic() + 3
         while time.monotonic() < end:
             said = self._log.read_text(encoding="utf-8", errors="replace")
             if said.count("Card ATR") == said.count("Card Removed From"):

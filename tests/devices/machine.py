@@ -80,7 +80,7 @@ def running(*command: str, ready: Callable[[], bool]) -> Iterator[None]:
             process.kill()
 
 
-def until(ready: Callable[[], bool], seconds: float = 15) -> None:
+def until(ready: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not ready():

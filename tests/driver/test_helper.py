@@ -137,8 +137,8 @@ class TestReset:
         self, blocked: Holder, tmp_path: Path
     ) -> None:
         """Who waited for a whole lease of an earlier run still has one of his own."""
-        running = problem(409, "lease-running", "Still running.", retry_after=3)
-        office = Office(blocked.made.serial, refusals=[running], expires=3)
+        running = problem(409, "lease-running", "Still running.", retry_after=8)
+        office = Office(blocked.made.serial, refusals=[running], expires=8)
         ran = job(blocked, office, tmp_path, NEW_PIN, NEW_PIN)
         assert (ran.code, [told.outcome for told in office.reports]) == (0, ["done"])
 
@@ -225,7 +225,7 @@ class TestInterrupted:
         with running(holder, office, tmp_path) as program:
             read_until(program, "Found: Holder")
             program.send_signal(signal.SIGINT)
-            _, said = program.communicate(timeout=30)
+            _, said = program.communicate(timeout=60)
         assert program.returncode == 1
         assert "Nothing was changed" in said
         assert office.nonces == []
@@ -234,12 +234,12 @@ class TestInterrupted:
     def test_not_while_the_token_changes(
         self, blocked: Holder, tmp_path: Path, number: signal.Signals
     ) -> None:
-        arm_fault(blocked.made, "before SetPIN 1 delay 700")
+        arm_fault(blocked.made, "before SetPIN 1 delay 3000")
         office = Office(blocked.made.serial)
         with running(blocked, office, tmp_path, NEW_PIN, NEW_PIN) as program:
             read_until(program, "Your key signs again.")
             program.send_signal(number)
-            said, _ = program.communicate(timeout=30)
+            said, _ = program.communicate(timeout=60)
         assert program.returncode == 0
         assert "Done. Use the new PIN" in said
         assert office.reports[0].outcome == "done"

@@ -152,14 +152,14 @@ class TestHang:
         arm_fault(blocked.made, "before Login 1 delay 60000")
         started = time.monotonic()
         with pytest.raises(errors.ModuleHangs) as hang:
-            reset(blocked, deadline=2)
-        assert hang.value.data == {"path": blocked.at[0], "during": "so-login", "seconds": 2}
-        assert time.monotonic() - started < 30
+            reset(blocked, deadline=10)
+        assert hang.value.data == {"path": blocked.at[0], "during": "so-login", "seconds": 10}
+        assert time.monotonic() - started < 60  # it did not wait for the module
         assert operations.outcome(reset(blocked)) == "done"
 
     def test_at_set_pin(self, blocked: Holder) -> None:
         arm_fault(blocked.made, "before SetPIN 1 delay 60000")
-        receipt = reset(blocked, deadline=3)
+        receipt = reset(blocked, deadline=10)
         assert isinstance(receipt.error, errors.ModuleHangs)
         assert receipt.error.data["during"] == "set-so-pin"
         assert receipt.so_pin_in_force == "unknown"
@@ -192,7 +192,7 @@ def test_what_a_module_prints_is_no_answer_and_not_shown(
 class TestSecrets:
     def test_none_in_arguments_or_environment(self, blocked: Holder) -> None:
         """Looked at from outside, while the module waits in the changing call."""
-        arm_fault(blocked.made, "before SetPIN 1 delay 700")
+        arm_fault(blocked.made, "before SetPIN 1 delay 3000")
         seen: list[bytes] = []
 
         def look(step: str) -> None:
@@ -208,6 +208,7 @@ class TestSecrets:
         assert not [text for text in seen for secret in SECRETS if secret.encode() in text]
 
     def test_no_core_dump(self, blocked: Holder) -> None:
+        arm_fault(blocked.made, "before InitPIN 1 delay 3000")  # the child is there meanwhile
         limits: list[str] = []
 
         def look(step: str) -> None:
@@ -242,6 +243,14 @@ def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+def runs(pid: int) -> bool:
+    """Whether it still does; one that nobody has waited for yet has ended, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 CALLER = """
 import sys
 from pkcs11_driver import isolated
@@ -254,7 +263,7 @@ isolated.reset_user_pin(
 
 
 def test_the_child_of_a_dead_caller_makes_no_further_call(blocked: Holder) -> None:
-    arm_fault(blocked.made, "before Login 2 delay 1500")
+    arm_fault(blocked.made, "before Login 2 delay 5000")
     with subprocess.Popen(
         [sys.executable, "-c", CALLER, *blocked.at],
         cwd=ROOT,
@@ -270,9 +279,8 @@ def test_the_child_of_a_dead_caller_makes_no_further_call(blocked: Holder) -> No
         (child,) = children_of(caller.pid)
         caller.send_signal(signal.SIGKILL)
         caller.wait()
-        for _ in range(200):
-            if not Path(f"/proc/{child}/cmdline").exists():
-                break
+        end = time.monotonic() + 60
+        while runs(child) and time.monotonic() < end:
             time.sleep(0.05)
-        assert not Path(f"/proc/{child}/cmdline").exists()
+        assert not runs(child)
     assert act(blocked.made, ("login", "so", SO_PIN)) == ["CKR_OK"], "no rotation was begun"

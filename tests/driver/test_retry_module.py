@@ -273,7 +273,7 @@ class TestFaults:
         assert act(made, ("login", "user", USER_PIN)) == [OK]
 
     def test_a_delay_holds_the_store(self, made: MadeToken) -> None:
-        tokens.arm_fault(made, "before Login 1 delay 400")
+        tokens.arm_fault(made, "before Login 1 delay 2000")
         slow = tokens.start_acting(made, ("login", "user", USER_PIN), ("logout",), ("flags",))
         while tries_left(made) == (10, 15):  # the try is spent before the delay
             assert slow.poll() is None

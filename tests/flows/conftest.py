@@ -7,11 +7,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, make_url, text
 
+from reset.adapters import hasher_argon2
+from reset.db import engine as db_engine
 from reset.db import migrate
 from reset.db.engine import make_engine
 from reset.db.tables import mail_codes
@@ -136,8 +139,15 @@ def busy_world(
     busy_places: Callable[[str], Place],
     custodian_process: Process,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
-    """A world that many threads may use at once, on each database, at the real time."""
+    """A world that many threads may use at once, on each database.
+
+    Its clock stands still: no step of a code or wait of a login ends within a crowd, however long
+    that takes. And nobody in a crowd gives up waiting for a lock or for a place to hash.
+    """
+    monkeypatch.setattr(hasher_argon2, "WAIT", 60.0)
+    monkeypatch.setattr(db_engine, "LOCK_WAIT", timedelta(seconds=60))
     seed, url = busy_places(request.param), None
     if request.param == "postgresql":
         name = f"flows_{next(_numbers)}"
@@ -152,5 +162,6 @@ def busy_world(
     made = World(
         institute, seed.copy(tmp_path / "world", url), custodian=custodian_process.client()
     )
+    made.clock.move(timedelta())
     yield made
     made.close()

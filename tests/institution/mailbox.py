@@ -54,7 +54,7 @@ def main() -> None:
     """Serve until the parent ends."""
     port, directory = int(sys.argv[1]), Path(sys.argv[2])
     directory.mkdir(parents=True, exist_ok=True)
-    controller = Controller(_Keeper(directory), hostname="127.0.0.1", port=port)
+    controller = Controller(_Keeper(directory), hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     print("mailbox ready", flush=True)
     parent = os.getppid()

@@ -30,10 +30,10 @@ _SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "max_connections": "100",
+    "max_connections": "200",
     "shared_buffers": "32MB",
 }
-_RECOVERED = 30.0  # seconds in which a killed server answers again
+_RECOVERED = 60.0  # seconds in which a killed server answers again
 
 
 class PostgresMissing(RuntimeError):

@@ -365,7 +365,7 @@ class Institution:
         return mailbox.mails(self.mail_directory, address)
 
     def wait_for_mail(
-        self, address: str, subject: str, *, known: int = 0, seconds: float = 20.0
+        self, address: str, subject: str, *, known: int = 0, seconds: float = 60.0
     ) -> str:
         """The body of the newest mail whose subject contains ``subject``.
 

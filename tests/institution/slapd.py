@@ -151,7 +151,7 @@ class Slapd:
                 [*_slapd(), "-f", str(self._directory / "slapd.conf"), "-h", urls, "-d", "stats"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end and self._process.poll() is None:
             with socket.socket() as probe:
                 host, port = self.plain.split(":")
@@ -164,7 +164,7 @@ class Slapd:
         """End the server that this object started; without one nothing happens."""
         if self._process:
             self._process.send_signal(how)
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=60)
             self._process = None
 
     def freeze(self) -> None:

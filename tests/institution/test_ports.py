@@ -36,8 +36,9 @@ def test_no_outgoing_connection_takes_one() -> None:
 
 
 def test_a_port_in_use_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        port = somebody.getsockname()[1]
+    port = free_port()  # ours: nobody takes it at the end
+    monkeypatch.setattr(ports, "_given", set())
+    with socket.create_server(("127.0.0.1", port)):
         monkeypatch.setattr(ports, "_candidates", lambda: range(port, port + 1))
         with pytest.raises(RuntimeError, match="no free port"):
             free_port()

@@ -56,7 +56,7 @@ _FAULT = re.compile(
     r"(before|after) (Login|InitPIN|SetPIN) [1-9]\d{0,5} "
     r"(kill|delay [1-9]\d{0,6}|return 0x[0-9a-fA-F]{1,8})"
 )
-_TIMEOUT = 60
+_TIMEOUT = 120
 _CURL_NO_ENGINE = 53
 
 
@@ -132,10 +132,15 @@ def build_retry_module(into: Path) -> Path:
         if built.exists():
             return built
         into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=into) as scratch:
-            fresh = Path(scratch) / "fresh.so"
-            subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True, check=True)
-            fresh.rename(built)  # atomic: another process sees all of it or nothing
+        # a file, not a directory: one that goes away may be in the way of who walks this tree
+        handle, name = tempfile.mkstemp(suffix=".so", dir=into)
+        os.close(handle)
+        try:
+            subprocess.run([*command, "-o", name], capture_output=True, text=True, check=True)
+            Path(name).chmod(0o755)
+            os.rename(name, built)  # atomic: another process sees all of it or nothing
+        finally:
+            Path(name).unlink(missing_ok=True)
     except FileNotFoundError as error:
         raise Refused(f"not installed: {error.filename} (packages gcc, pkg-config)") from error
     except subprocess.CalledProcessError as error:

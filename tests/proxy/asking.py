@@ -76,7 +76,7 @@ def secured(
 ) -> ssl.SSLSocket:
     """A TLS connection to a site; ``name``: the server's name in the handshake."""
     place = ("127.0.0.1", institution.ports[site])
-    raw = socket.create_connection(place, 20, source_address=(source or new_source(), 0))
+    raw = socket.create_connection(place, 60, source_address=(source or new_source(), 0))
     try:
         return tls.wrap_socket(raw, server_hostname=name, session=session)
     except OSError:
@@ -111,7 +111,7 @@ def ask_socket(
 ) -> Reply:
     """One request to a unix socket, as nginx makes it but for ``headers``."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         connection.connect(str(path))
         return _exchange(connection, method, target, [("Host", host), *headers], b"")
 

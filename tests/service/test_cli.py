@@ -203,15 +203,16 @@ def test_doctor(institution: Institution) -> None:
 def test_who_accepted_what_is_told_and_recorded(institution: Institution) -> None:
     """By doctor, and by the worker in the log when it starts."""
     today = datetime.now(UTC).date()
+    tomorrow = today + timedelta(days=1)  # the test may pass midnight
     settings = institution.root / "accepting.toml"
     settings.touch(mode=0o600)
     settings.write_text(
         institution.config.read_text()
         + '\n[[policy.acceptance]]\nrule = "asvs-6.4.2"\nwho = "Sue Supervisor"\n'
-        + f"on = {today}\nuntil = {today}\n"
+        + f"on = {today}\nuntil = {tomorrow}\n"
     )
     said = institution.command("doctor", config=settings)
-    assert f"accepted asvs-6.4.2: Sue Supervisor, {today} to {today}\n" in said
+    assert f"accepted asvs-6.4.2: Sue Supervisor, {today} to {tomorrow}\n" in said
     before = _entries(institution)
     worker = subprocess.Popen(
         [sys.executable, "-m", "reset.cli", "worker", "--config", str(settings)],
@@ -227,7 +228,7 @@ def test_who_accepted_what_is_told_and_recorded(institution: Institution) -> Non
     institution.command("audit", "checkpoint")
     entry = institution.command("audit", "prove", str(known))
     assert "acceptances-changed" in entry
-    assert f"Sue Supervisor, {today} to {today}" in entry
+    assert f"Sue Supervisor, {today} to {tomorrow}" in entry
 
 
 def _entries(institution: Institution) -> int:

@@ -48,7 +48,8 @@ class Story:
 def register(story: Story) -> str:
     """Step 1: questions and recovery address, with the certificate on the token."""
     here, holder = story.institution, story.institution.people["holder"]
-    story.answers = {q: f"{secrets.token_hex(4)} {n}" for n, q in enumerate(QUESTIONS)}
+    # digits around a word do not hide it: one time in a thousand some other answer is ``dad``
+    story.answers = {q: f"story {secrets.token_hex(4)} {n}" for n, q in enumerate(QUESTIONS)}
     form = {"recovery_address": holder.recovery}
     for number, (question, answer) in enumerate(story.answers.items(), 1):
         form |= {f"question_{number}": question, f"answer_{number}": answer}

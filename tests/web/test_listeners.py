@@ -38,7 +38,7 @@ def _app(served: list[str]) -> Flask:
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -55,7 +55,7 @@ class Running:
         self.thread.start()
 
     def wait_for(self, connections: int) -> None:
-        """Until so many connections are held, five seconds at most."""
+        """Until so many connections are held, a minute at most."""
         _until(lambda: self.server.connections == connections)
 
     def stop(self) -> None:
@@ -135,18 +135,23 @@ def test_a_certificate_of_another_authority_is_refused(
 def _silent(port: int, source: str, count: int, held: ExitStack) -> None:
     """Bare TCP connections from one address, which say nothing."""
     for _ in range(count):
-        place = (("127.0.0.1", port), 5, (source, 0))
+        place = (("127.0.0.1", port), 30, (source, 0))
         held.enter_context(socket.create_connection(*place))
 
 
 def _secured(port: int, context: ssl.SSLContext, source: str = "127.0.0.1") -> ssl.SSLSocket:
-    raw = socket.create_connection(("127.0.0.1", port), 5, (source, 0))
+    raw = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
     return context.wrap_socket(raw, server_hostname="localhost")
 
 
-def _dropped_after(connection: socket.socket, first: bytes = b"", drop: bytes = b"") -> float:
-    """Send ``first``, then ``drop`` again and again; the seconds until the server hangs up."""
-    began = time.monotonic()
+def _dropped_after(
+    connection: socket.socket, first: bytes = b"", drop: bytes = b"", began: float | None = None
+) -> float:
+    """Send ``first``, then ``drop`` again and again; the seconds until the server hangs up.
+
+    ``began``: a moment before the server's own clock for this connection began.
+    """
+    began = began or time.monotonic()
     try:
         connection.sendall(first)
         connection.settimeout(0.05)
@@ -155,7 +160,7 @@ def _dropped_after(connection: socket.socket, first: bytes = b"", drop: bytes = 
                 assert connection.recv(1000) == b"", "an answer"
                 break
             except TimeoutError:
-                assert time.monotonic() - began < 10, "still connected"
+                assert time.monotonic() - began < 30, "still connected"
                 connection.sendall(drop)
     except ConnectionError:
         pass
@@ -197,28 +202,33 @@ class Dripping:
 
 @pytest.mark.parametrize("site", ["public", "certificate"])
 def test_one_dripping_client_stops_nobody_else(
-    site: str, request: pytest.FixtureRequest, authority: Authority, tmp_path: Path
+    site: str,
+    request: pytest.FixtureRequest,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(listeners, "HEADER_SECONDS", 60)  # none of them is cut meanwhile
     running: Running = request.getfixturevalue(site)
     context = _with_certificate(authority, tmp_path)
     with Dripping(running.port, context, "127.0.0.2", 40) as slow:
         assert len(slow.connections) == listeners.PER_PEER
-        began = time.monotonic()
         assert _get(running.port, context)[0].startswith("https ")
-        assert time.monotonic() - began < 2
+        assert running.server.connections >= listeners.PER_PEER, "answered beside them"
         assert running.served == ["GET"]
     running.wait_for(0)
     assert _get(running.port, context)[0].startswith("https ")
 
 
 def test_the_seventeenth_connection_of_an_address_is_dropped(
-    public: Running, authority: Authority
+    public: Running, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", 60)  # nobody is dropped for silence
     with ExitStack() as held:
         _silent(public.port, "127.0.0.1", listeners.PER_PEER, held)
         public.wait_for(listeners.PER_PEER)
         with socket.create_connection(("127.0.0.1", public.port)) as one_more:
-            assert _dropped_after(one_more) < 1
+            _dropped_after(one_more)
         with _secured(public.port, _client(authority), "127.0.0.3") as other:
             other.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert b" 200 " in other.recv(1000)
@@ -228,14 +238,16 @@ def test_the_seventeenth_connection_of_an_address_is_dropped(
 
 
 def test_without_a_free_thread_a_connection_is_dropped_at_once(
-    public: Running, authority: Authority
+    public: Running, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", 60)  # nobody is dropped for silence
     with ExitStack() as held:
         for number in range(2, 7):
             _silent(public.port, f"127.0.0.{number}", listeners.PER_PEER, held)
         public.wait_for(listeners.THREADS)
         with socket.create_connection(("127.0.0.1", public.port)) as late:
-            assert _dropped_after(late) < 1
+            _dropped_after(late)
+        public.wait_for(listeners.THREADS)
     public.wait_for(0)
     assert _get(public.port, _client(authority))[0] == "https 0 0"
 
@@ -250,27 +262,32 @@ def test_a_thread_that_cannot_start_costs_no_place(
         patched.setattr(threading.Thread, "start", refuse)
         for _ in range(listeners.PER_PEER + 1):
             with socket.create_connection(("127.0.0.1", public.port)) as one:
-                assert _dropped_after(one) < 1
-    assert public.server.connections == 0
+                _dropped_after(one)
+    public.wait_for(0)
     assert _get(public.port, _client(authority))[0] == "https 0 0"
 
 
 def test_a_slow_handshake_is_cut(public: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = listeners.HANDSHAKE_SECONDS
     monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", 0.5)
     with socket.create_connection(("127.0.0.1", public.port)) as silent:
-        assert _dropped_after(silent) < 3
+        assert _dropped_after(silent) < usual
+    began = time.monotonic()
     with socket.create_connection(("127.0.0.1", public.port)) as slow:
-        assert 0.4 < _dropped_after(slow, b"\x16\x03\x01\x02\x00\x01", b"\0") < 3
+        lasted = _dropped_after(slow, b"\x16\x03\x01\x02\x00\x01", b"\0", began)
+        assert 0.4 < lasted < usual
     public.wait_for(0)
 
 
 def test_a_slow_header_is_cut_and_not_served(
     public: Running, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
+    usual = listeners.HEADER_SECONDS
     monkeypatch.setattr(listeners, "HEADER_SECONDS", 0.5)
     for first in (b"", b"GET / HT", b"GET / HTTP/1.0\r\nX-Slow: "):
+        began = time.monotonic()
         with _secured(public.port, _client(authority)) as slow:
-            assert 0.4 < _dropped_after(slow, first, b"y" if first else b"") < 3
+            assert 0.4 < _dropped_after(slow, first, b"y" if first else b"", began) < usual
     public.wait_for(0)
     assert public.served == []
 
@@ -278,14 +295,16 @@ def test_a_slow_header_is_cut_and_not_served(
 def test_a_slow_body_is_cut_when_the_time_of_the_connection_is_over(
     public: Running, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
-    monkeypatch.setattr(listeners, "HEADER_SECONDS", 0.3)
-    monkeypatch.setattr(listeners, "CONNECTION_SECONDS", 1.5)
+    usual = listeners.CONNECTION_SECONDS
+    monkeypatch.setattr(listeners, "HEADER_SECONDS", 1.0)
+    monkeypatch.setattr(listeners, "CONNECTION_SECONDS", 5.0)
     header = b"POST / HTTP/1.0\r\nContent-Length: 1000\r\n\r\n"
+    began = time.monotonic()
     with _secured(public.port, _client(authority)) as slow:
-        assert 1.4 < _dropped_after(slow, header, b"y") < 4
+        assert 4.9 < _dropped_after(slow, header, b"y", began) < usual
     with _secured(public.port, _client(authority)) as patient:
         patient.sendall(header)
-        time.sleep(0.9)  # longer than a header may take
+        time.sleep(2)  # longer than a header may take
         patient.sendall(b"y" * 1000)
         assert b" 200 " in patient.recv(1000)
     public.wait_for(0)

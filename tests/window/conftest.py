@@ -39,7 +39,7 @@ class Hand:
         assert not (isinstance(answer, dict) and "failed" in answer), answer["failed"]
         return answer
 
-    def look(self, words: str = "", seconds: float = 20) -> dict[str, Any]:
+    def look(self, words: str = "", seconds: float = 60) -> dict[str, Any]:
         end = time.monotonic() + seconds
         while True:
             seen: dict[str, Any] = self.do("look")
@@ -70,7 +70,7 @@ class Hand:
 
     def ended(self) -> int:
         """The exit code of the program, which ends by itself."""
-        return self.program.wait(20)
+        return self.program.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def choose(hand: Hand, pin: str = NEW_PIN) -> None:
 
 def test_the_whole_job_with_keys_alone(window: Open, blocked: Holder, tmp_path: Path) -> None:
     office = Office(blocked.made.serial)
-    arm_fault(blocked.made, "before SetPIN 1 delay 1500")
+    arm_fault(blocked.made, "before SetPIN 1 delay 5000")
     with opened(window, blocked, office, tmp_path) as hand:
         seen = hand.look("Type the code")
         assert seen["focus"] == "Code"
@@ -148,7 +148,7 @@ def test_the_token_is_plugged_in_while_the_window_waits(
 def test_closing_during_the_change_is_refused_with_a_sentence(
     window: Open, blocked: Holder, tmp_path: Path, how: str
 ) -> None:
-    arm_fault(blocked.made, "before SetPIN 1 delay 1500")
+    arm_fault(blocked.made, "before SetPIN 1 delay 5000")
     office = Office(blocked.made.serial)
     with opened(window, blocked, office, tmp_path) as hand:
         to_the_pin(hand)
@@ -167,17 +167,17 @@ def test_closing_during_the_change_is_refused_with_a_sentence(
 def test_the_window_stays_alive_while_the_token_is_slow(
     window: Open, blocked: Holder, tmp_path: Path
 ) -> None:
-    arm_fault(blocked.made, "before SetPIN 1 delay 2000")
+    arm_fault(blocked.made, "before SetPIN 1 delay 5000")
     with opened(window, blocked, Office(blocked.made.serial), tmp_path) as hand:
         to_the_pin(hand)
         choose(hand)
         hand.look("✓  Your key signs again.")
-        slowest = 0.0
-        for _ in range(20):
-            begun = time.monotonic()
-            hand.do("look")
-            slowest = max(slowest, time.monotonic() - begun)
-        assert slowest < 0.5
+        looks, end = 0, time.monotonic() + 60
+        over = ("✓  The administrator PIN is changed.", "Your token works again")
+        while not any(words in text for text in hand.do("look")["texts"] for words in over):
+            looks += 1  # answered while the token waits
+            assert time.monotonic() < end
+        assert looks >= 10, "of some hundred"
         hand.look("Your token works again")
 
 
