@@ -6,7 +6,7 @@ own), never a default.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -145,8 +145,10 @@ class RevocationFiles(Protocol):
     def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
         """Every configured one; responders are asked about these certificates (DER)."""
 
-    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+    def refresh(self, source: RevocationSource, now: Callable[[], datetime]) -> datetime:
         """Fetch from a source; until when the newest that is on file now counts.
+
+        ``now`` is asked for the time of arrival: what is made while we wait is not of the future.
 
         Raises ``Unavailable`` when nothing comes, ``CertificateRefused`` when what comes does not
         count or is older; the file stays as it was.

@@ -19,7 +19,7 @@ import contextlib
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -77,14 +77,14 @@ class FetchedRevocation:
                 found.append(RevocationSource(trust.response_name(certificate), url, der))
         return found
 
-    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+    def refresh(self, source: RevocationSource, now: Callable[[], datetime]) -> datetime:
         """As the port says."""
         if not source.certificate:
-            return self._refresh_list(source, at)
+            return self._refresh_list(source, now)
         material = self._store.material()
         for certificate, issuer in _issued(material, [source.certificate]):
             if trust.response_name(certificate) == source.name:
-                return self._refresh_answer(source, certificate, issuer, material, at)
+                return self._refresh_answer(source, certificate, issuer, material, now)
         raise CertificateRefused(rule="chain", source=source.name)
 
     def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
@@ -107,8 +107,8 @@ class FetchedRevocation:
         ]
         return _soonest(found)
 
-    def _refresh_list(self, source: RevocationSource, at: datetime) -> datetime:
-        new = _parsed(fetch(source.url, limit=trust.FILE_LIMIT, proxy=self._proxy))
+    def _refresh_list(self, source: RevocationSource, now: Callable[[], datetime]) -> datetime:
+        new, at = _parsed(fetch(source.url, limit=trust.FILE_LIMIT, proxy=self._proxy)), now()
         if new is None:
             raise CertificateRefused(rule="malformed", source=source.name)
         if not any(revocation.is_signed(new, ca) for ca in self._store.authorities()):
@@ -133,7 +133,7 @@ class FetchedRevocation:
         certificate: x509.Certificate,
         issuer: x509.Certificate,
         material: Material,
-        at: datetime,
+        now: Callable[[], datetime],
     ) -> datetime:
         assert self._directory
         # every responder knows SHA-1, which only names the issuer here (RFC 5019 section 2.1.1)
@@ -141,6 +141,7 @@ class FetchedRevocation:
         asked = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, naming).build()
         body, limit = asked.public_bytes(Encoding.DER), trust.RESPONSE_LIMIT
         raw = fetch(source.url, limit=limit, proxy=self._proxy, body=body)
+        at = now()
         path = self._directory / source.name
         [new] = newest = _counting([raw], certificate, issuer, material, at)
         with contextlib.suppress(CertificateRefused, OSError):

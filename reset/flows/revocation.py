@@ -51,7 +51,7 @@ class RevocationKeeping:
         """
         for source in self._files.sources([certificate]):
             if source.certificate == certificate:
-                self._files.refresh(source, self._parts.clock.now())
+                self._files.refresh(source, self._parts.clock.now)
 
     def standing(self) -> list[RevocationStanding]:
         """How long what is on file counts."""
@@ -73,7 +73,7 @@ class RevocationKeeping:
         if any(now < self._due.get(key, now) for key in (source.name, source.url)):
             return False
         try:
-            until = self._files.refresh(source, now)
+            until = self._files.refresh(source, self._parts.clock.now)
         except Unavailable as error:
             _log.warning("revocation: nothing from %s for %s: %s", source.url, source.name, error)
             self._due[source.url] = now + RETRY

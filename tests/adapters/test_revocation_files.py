@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -72,7 +73,7 @@ class Desk:
 def said(files: FetchedRevocation, source: RevocationSource, file: Path) -> str:
     before = file.read_bytes() if file.exists() else None
     try:
-        until = files.refresh(source, utc_now())
+        until = files.refresh(source, utc_now)
     except CertificateRefused as refused:
         return str(refused.data["rule"])
     assert until > utc_now()
@@ -175,7 +176,7 @@ def test_a_directory_that_cannot_be_written(desk: Desk, tmp_path: Path) -> None:
     files = FetchedRevocation(desk.store, {gone / "x.crl": f"{desk.publisher.url}/x"}, {}, None)
     desk.publisher.pages["/x"] = content(listing(desk, Listing(number=11)))
     with pytest.raises(Unavailable) as caught:
-        files.refresh(files.sources([])[0], utc_now())
+        files.refresh(files.sources([])[0], utc_now)
     assert caught.value.data["part"] == "x.crl"
 
 
@@ -315,6 +316,18 @@ def responder(authority: Authority, publisher: Publisher) -> Responder:
     return Responder(authority, store, files, directory, publisher, person(authority))
 
 
+def test_an_answer_that_is_made_while_we_wait_is_not_of_the_future(responder: Responder) -> None:
+    def slowly(request: BaseHTTPRequestHandler, body: bytes) -> None:
+        time.sleep(1.1)  # dates in an answer are whole seconds
+        now = Answer(starts=timedelta()).about(responder.authority, responder.der)
+        content(now)(request, body)
+
+    responder.publisher.pages["/ocsp"] = slowly
+    [source] = [one for one in responder.files.sources([responder.der]) if one.certificate]
+    assert said(responder.files, source, responder.file) == "new"
+    assert responder.verdict() == "good"
+
+
 def test_an_answer_is_taken(responder: Responder) -> None:
     assert responder.verdict() == "ocsp-missing"
     assert responder.refresh(Answer(signer=delegate(responder.authority))) == "new"
@@ -425,7 +438,7 @@ def test_a_broken_store_is_said_and_not_mended_over(desk: Desk) -> None:
     desk.authority.anchors_pem.write_bytes(b"junk")
     desk.publisher.pages["/issuing.crl"] = content(listing(desk, Listing(number=11)))
     with pytest.raises(ResetError):
-        desk.files.refresh(desk.files.sources([])[0], utc_now())
+        desk.files.refresh(desk.files.sources([])[0], utc_now)
 
 
 # --- a responder by others ------------------------------------------------------------

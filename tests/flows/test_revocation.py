@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -34,11 +34,11 @@ class Files:
         self.about = certificates
         return [LIST, OTHER, FIRST, SECOND]
 
-    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
+    def refresh(self, source: RevocationSource, now: Callable[[], datetime]) -> datetime:
         self.asked.append(source.name)
         if source.name in self.fails:
             raise self.fails[source.name]
-        return at + self.left
+        return now() + self.left
 
     def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
         return self.rows

@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -211,8 +211,8 @@ class Shelf:
     def sources(self, certificates: Sequence[bytes]) -> list[RevocationSource]:
         return []
 
-    def refresh(self, source: RevocationSource, at: datetime) -> datetime:
-        return at
+    def refresh(self, source: RevocationSource, now: Callable[[], datetime]) -> datetime:
+        return now()
 
     def standing(self, certificates: Sequence[bytes], at: datetime) -> list[RevocationStanding]:
         since, until = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
