@@ -94,6 +94,7 @@ def test_the_same_helper_may_ask_again_and_another_may_not(world: World) -> None
 
 
 def test_wrong_unknown_expired_and_malformed_are_alike(world: World) -> None:
+    """Peer failure 12."""
     code = world.code(world.ready())
     unknown = "".join("Z" if c != "Z" else "Y" for c in code[:3]) + code[3:]
     seen = set()

@@ -1,7 +1,8 @@
 """Guesses at the same moment, through nginx, over all worker processes of a site.
 
-Peer failure 1: what is compared never exceeds the limit, whichever process a guess reaches, and
-whoever guesses reads a page: what was wrong, that there is nothing left, or when to come again.
+Peer failures 1 and 8: what is compared never exceeds the limit, and a right code is good once,
+whichever process a form reaches. Whoever guesses reads a page: what was wrong, that there is
+nothing left, or when to come again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -24,6 +26,8 @@ from tests.proxy.guessing import Session, answered, at_once, events, spent
 from tests.story.story import Story, register, right_answers
 
 MANY = 48
+# to where the request stands, or to the login: a right code ends the session's old cookie
+ON = ("/reset/", "/login?next=")
 POLICY = Policy()
 ROUTE_OF_CODES = "/reset/<random:request_id>/code"
 ROUTE_OF_ANSWERS = "/reset/<random:request_id>/questions"
@@ -39,7 +43,7 @@ def check_pages(replies: Iterable[Reply]) -> Counter[int]:
         if reply.status in (429, 503):
             assert int(reply.header("retry-after")) > 0, reply
         if reply.status == 303:
-            assert reply.header("location").startswith("/reset/"), reply
+            assert reply.header("location").startswith(ON), reply
         else:
             assert reply.text.rstrip().endswith("</html>"), reply
     return seen
@@ -59,7 +63,7 @@ def test_wrong_passwords(here: Proxied) -> None:
     began = time.monotonic()
     replies = at_once(
         [
-            lambda n=n: sessions[n % 6].post("/login", source, pid=pid, password=f"wrong {n}")
+            partial(sessions[n % 6].post, "/login", source, pid=pid, password=f"wrong {n}")
             for n in range(MANY)
         ]
     )
@@ -80,7 +84,7 @@ def test_no_process_hashes_while_the_node_has_no_slot(here: Proxied) -> None:
     sessions = [Session(here) for _ in range(6)]
     before, served = events(here, "login-refused"), answered(here, "/login")
     forms = [
-        lambda n=n: sessions[n % 6].post("/login", source, pid=f"nobody{n}", password="wrong")
+        partial(sessions[n % 6].post, "/login", source, pid=f"nobody{n}", password="wrong")
         for n in range(24)
     ]
     with ExitStack() as held:
@@ -121,23 +125,41 @@ def logged_in(here: Proxied, count: int) -> list[Session]:
     return sessions
 
 
-def test_wrong_codes(here: Proxied, story: Story) -> None:
-    """Five are compared, then the request is over, for the right code as well."""
-    sessions = logged_in(here, 4)
+def with_code(here: Proxied, story: Story, sessions: list[Session]) -> str:
+    """Open a request, answer in the first session, have a code mailed: its digits."""
     opened(story, sessions[0])
     page = f"{story.page}/questions"
     answers = right_answers(story, sessions[0].get(page).text)
     assert sessions[0].post(page, **answers).status == 303
     subject, address = "Your code for resetting", here.people["holder"].recovery
     known = here.count(address, subject)
-    session = sessions[1]
-    assert session.post(f"{story.page}/code/send").status == 303
-    code = code_in(here.wait_for_mail(address, subject, known=known))
+    assert sessions[1].post(f"{story.page}/code/send").status == 303
+    return code_in(here.wait_for_mail(address, subject, known=known))
+
+
+def test_the_right_code_many_times(here: Proxied, story: Story) -> None:
+    """One of them counts, and the approver is asked once."""
+    sessions = logged_in(here, 4)
+    code = with_code(here, story, sessions)
+    right, asked = events(here, "code-right"), events(here, "approver-asked")
+    served = answered(here, ROUTE_OF_CODES)
+    forms = [partial(one.post, f"{story.page}/code", code=code) for one in sessions[1:] * 8]
+    seen = check_pages(at_once(forms))
+    assert set(seen) <= {303, 403, 410, 503}, seen
+    assert events(here, "code-right") - right == events(here, "approver-asked") - asked == 1
+    assert took_part(here, ROUTE_OF_CODES, before=served) == 2
+    assert sessions[0].post(f"{story.page}/cancel").status == 303
+
+
+def test_wrong_codes(here: Proxied, story: Story) -> None:
+    """Five are compared, then the request is over, for the right code as well."""
+    sessions = logged_in(here, 4)
+    code = with_code(here, story, sessions)
     before, served = events(here, "code-wrong"), answered(here, ROUTE_OF_CODES)
     guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, MANY + 1)]
     replies = at_once(
         [
-            lambda n=n, guess=guess: sessions[1 + n % 3].post(f"{story.page}/code", code=guess)
+            partial(sessions[1 + n % 3].post, f"{story.page}/code", code=guess)
             for n, guess in enumerate(guesses)
         ]
     )
@@ -148,7 +170,7 @@ def test_wrong_codes(here: Proxied, story: Story) -> None:
     assert spent(here, f"code:reset:{story.request}") == POLICY.code_tries
     assert took_part(here, ROUTE_OF_CODES, before=served) == 2
     right = events(here, "code-right")
-    check_pages([session.post(f"{story.page}/code", code=code)])
+    check_pages([sessions[1].post(f"{story.page}/code", code=code)])
     assert events(here, "code-right") == right
 
 
@@ -161,7 +183,7 @@ def test_wrong_answers(here: Proxied, story: Story) -> None:
     before, served = events(here, "answers-wrong"), answered(here, ROUTE_OF_ANSWERS)
     replies = at_once(
         [
-            lambda n=n: sessions[n % 4].post(page, **{**right, "answer_3": f"another {n}"})
+            partial(sessions[n % 4].post, page, **{**right, "answer_3": f"another {n}"})
             for n in range(MANY)
         ]
     )

@@ -46,6 +46,7 @@ def test_a_good_message_is_understood(shared: World, path: str) -> None:
 
 
 def test_every_field_refuses_every_other_type(shared: World) -> None:
+    """Peer failure 18."""
     visitor = shared.visitor()
     for path, name, odd in _fields():
         if name == "epoch" and odd == 1 and not isinstance(odd, bool):
