@@ -239,6 +239,17 @@ def test_a_form_without_its_token_changes_nothing(world: World) -> None:
     assert visitor.post("/reset", json={"token": "x"}).status_code == 400
 
 
+@pytest.mark.parametrize("name", INVENTORY)
+def test_every_form_needs_its_token(shared: World, name: str) -> None:
+    """But for the helper's API, which reads no cookie."""
+    visitor = shared.logged_in() if name == "public" else shared.holder_of("olga")
+    forms_ = [line.split()[1] for line in INVENTORY[name] if line.startswith("POST")]
+    for rule in forms_:
+        if not rule.startswith("/helper/"):
+            answer = visitor.post(_fill(rule), {}, headers={"Accept": "application/json"})
+            assert (answer.status_code, answer.json["type"]) == (400, "page-too-old"), rule
+
+
 def test_another_visitors_form_token_is_worth_nothing(world: World) -> None:
     world.enrol()
     foreign = world.logged_in("bob").token("/")
