@@ -165,8 +165,9 @@ def test_wrong_codes(here: Proxied, story: Story) -> None:
     )
     seen = check_pages(replies)
     assert set(seen) <= {303, 403, 410, 503}, seen
-    assert events(here, "code-wrong") - before == POLICY.code_tries
-    assert seen[403] == POLICY.code_tries - 1
+    compared = events(here, "code-wrong") - before
+    assert POLICY.code_tries - seen[503] <= compared <= POLICY.code_tries
+    assert seen[403] < POLICY.code_tries
     assert spent(here, f"code:reset:{story.request}") == POLICY.code_tries
     assert took_part(here, ROUTE_OF_CODES, before=served) == 2
     right = events(here, "code-right")
@@ -189,7 +190,8 @@ def test_wrong_answers(here: Proxied, story: Story) -> None:
     )
     seen = check_pages(replies)
     assert set(seen) <= {303, 403, 503}, seen
-    assert events(here, "answers-wrong") - before == POLICY.failed_rounds
+    compared = events(here, "answers-wrong") - before
+    assert POLICY.failed_rounds - seen[503] <= compared <= POLICY.failed_rounds
     assert spent(here, f"rounds:{here.people['holder'].uid}") == POLICY.failed_rounds
     assert took_part(here, ROUTE_OF_ANSWERS, before=served) == 2
     known = events(here, "answers-right")
