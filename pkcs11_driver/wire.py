@@ -2,7 +2,8 @@
 
 Standard library only. Rules of the conversation (design section 6):
 
-1. Every message is one JSON object; unknown fields, missing fields and wrong types are refused.
+1. Every message is one JSON object; unknown fields, missing fields, wrong types and sizes are
+   refused, with the field's name and what it must be.
 2. Binary values travel as base64 (RFC 4648 section 4, padded).
 3. ``claim`` spends the pairing code and binds the job to the helper's X25519 public key.
 4. Every later call carries ``Authorization: Bearer <secret>`` with the secret from ``claim``.
@@ -182,13 +183,42 @@ def order_context(job: str, epoch: int, nonce: str, token_serial: str) -> bytes:
     return b"token-reset order 1" + b"".join(len(p).to_bytes(4) + p for p in parts)
 
 
+# --- sizes of values ----------------------------------------------------------------
+@dataclass(frozen=True)
+class Size:
+    """From ``least`` to ``most`` characters of a text or bytes of a binary value."""
+
+    least: int
+    most: int
+
+    def fits(self, value: typing.Any) -> bool:  # noqa: ANN401
+        """Whether a text or binary value keeps to it."""
+        return self.least <= len(value) <= self.most
+
+    def __str__(self) -> str:
+        """In words: ``32``, ``at most 512``."""
+        return str(self.most) if self.least == self.most else f"at most {self.most}"
+
+
+LIST_LIMIT = 64
+# of every field that is not annotated with its own; the parser and the OpenAPI document ask here
+SIZES: Mapping[object, Size] = {str: Size(0, 512), bytes: Size(0, 75_000)}
+KEY = Size(32, 32)  # a raw X25519 key (RFC 7748 section 5)
+_NEEDS: Mapping[object, str] = {
+    str: "text of {size} characters",
+    bytes: "base64 (RFC 4648 section 4) of {size} bytes",
+    int: "a whole number",
+    bool: "true or false",
+}
+
+
 # --- messages ---------------------------------------------------------------------
 @dataclass(frozen=True)
 class Claim:
-    """Helper → service. ``public_key``: raw X25519 key, 32 bytes."""
+    """Helper → service. ``public_key``: raw X25519 key."""
 
     code: str = field(repr=False)
-    public_key: bytes
+    public_key: typing.Annotated[bytes, KEY]
     helper_version: str
 
 
@@ -299,11 +329,11 @@ def to_json(message: object) -> dict[str, object]:
 def from_json(kind: type[T], raw: object, where: str = "message") -> T:
     """Parse one JSON value strictly into ``kind``.
 
-    Raises ``WireError`` on a wrong type, a missing or an unknown field.
+    Raises ``WireError`` on a wrong type or size, a missing or an unknown field.
     """
     if not isinstance(raw, Mapping):
-        raise WireError(where, "must be an object")
-    types = typing.get_type_hints(kind)
+        raise WireError(where, _need(kind))
+    types = typing.get_type_hints(kind, include_extras=True)
     unknown = [str(name) for name in raw if name not in types]
     if unknown:
         raise WireError(f"{where}.{unknown[0]}"[:80], "is unknown")
@@ -316,35 +346,47 @@ def from_json(kind: type[T], raw: object, where: str = "message") -> T:
     return kind(**values)
 
 
-_LIMIT = 100_000  # characters of a base64 value
-_TEXT_LIMIT = 512
+def bounds(hint: typing.Any) -> tuple[typing.Any, Size | None]:  # noqa: ANN401
+    """The plain type of a field, and the size of its values where that is bounded."""
+    if typing.get_origin(hint) is typing.Annotated:
+        kind, size = typing.get_args(hint)
+        return kind, size
+    return hint, SIZES.get(hint)
 
 
-def _value(kind: typing.Any, raw: object, where: str) -> object:  # noqa: ANN401
+def _need(hint: typing.Any) -> str:  # noqa: ANN401
+    """What a value of this type must be, in words."""
+    kind, size = bounds(hint)
+    if dataclasses.is_dataclass(kind):
+        return "must be an object"
+    if typing.get_origin(kind) is typing.Literal:
+        return f"must be one of {', '.join(typing.get_args(kind))}"
+    if typing.get_origin(kind) is tuple:
+        return f"must be a list of at most {LIST_LIMIT}"
+    return f"must be {_NEEDS[kind].format(size=size)}"
+
+
+def _value(hint: typing.Any, raw: object, where: str) -> object:  # noqa: ANN401
+    kind, size = bounds(hint)
     if dataclasses.is_dataclass(kind):
         return from_json(typing.cast(type, kind), raw, where)
-    if typing.get_origin(kind) is typing.Literal:
-        if raw not in typing.get_args(kind) or not isinstance(raw, str):
-            raise WireError(where, "is not one of the allowed words")
-        return raw
     if typing.get_origin(kind) is tuple:
-        if not isinstance(raw, Sequence) or isinstance(raw, str) or len(raw) > 64:
-            raise WireError(where, "must be a list of at most 64")
-        return tuple(_value(typing.get_args(kind)[0], item, where) for item in raw)
-    if kind is bytes:
-        return _bytes(raw, where)
-    # bool is an int in Python; on the wire it is not
-    if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
-        raise WireError(where, f"must be {kind.__name__}")
-    if isinstance(raw, str) and len(raw) > _TEXT_LIMIT:
-        raise WireError(where, "is too long")
-    return raw
+        if not isinstance(raw, Sequence) or isinstance(raw, str) or len(raw) > LIST_LIMIT:
+            raise WireError(where, _need(hint))
+        one = typing.get_args(kind)[0]
+        return tuple(_value(one, item, f"{where}[{n}]") for n, item in enumerate(raw))
+    value = _decoded(raw) if kind is bytes else raw
+    if typing.get_origin(kind) is typing.Literal:
+        fits = isinstance(value, str) and value in typing.get_args(kind)
+    else:  # bool is an int in Python; on the wire it is not
+        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if not fits or (size is not None and not size.fits(value)):
+        raise WireError(where, _need(hint))
+    return value
 
 
-def _bytes(raw: object, where: str) -> bytes:
-    if not isinstance(raw, str) or len(raw) > _LIMIT:
-        raise WireError(where, "must be base64 of at most 75 kB")
+def _decoded(raw: object) -> bytes | None:
     try:
-        return base64.b64decode(raw, validate=True)
+        return base64.b64decode(raw, validate=True) if isinstance(raw, str) else None
     except (binascii.Error, ValueError):
-        raise WireError(where, "must be base64") from None
+        return None

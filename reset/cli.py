@@ -101,7 +101,7 @@ def _db_upgrade(arguments: Arguments) -> None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     except FileNotFoundError:
         raise BadInput(field=path.name, rule="no such file") from None
     except (OSError, UnicodeDecodeError):

@@ -21,6 +21,7 @@ from reset.core.codes import pairing_context, pairing_secret, selector
 from reset.core.identities import Person
 from reset.core.tokens import Job
 from reset.errors import (
+    BadInput,
     NoToken,
     OfficeOnly,
     PairingCodeRefused,
@@ -164,12 +165,14 @@ class Pair:
         """Spend a pairing code; the job belongs to the helper's key from now on.
 
         The same helper may ask again (a lost reply); another one is refused. Raises
-        ``PairingCodeRefused`` for unknown, expired, used and wrong codes alike, ``SlowDown``,
-        ``ProofsMissing``, ``SelfServiceBlocked``.
+        ``PairingCodeRefused`` for unknown, expired, used and wrong codes alike, ``BadInput`` for a
+        key of another length, ``SlowDown``, ``ProofsMissing``, ``SelfServiceBlocked``.
         """
         parts, now = self._parts, self._parts.clock.now()
+        if not wire.KEY.fits(claim.public_key):  # before a try is counted or the code is spent
+            raise BadInput(field="public_key", rule="form", need=f"must have {wire.KEY} bytes")
         code = wire.tidy_code(claim.code)
-        if not wire.is_code(code) or len(claim.public_key) != 32:
+        if not wire.is_code(code):
             raise PairingCodeRefused
         with parts.store.write() as uow:
             job = uow.jobs.by_selector(code[: wire.SELECTOR_LENGTH], now - parts.policy.pairing_age)

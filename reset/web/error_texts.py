@@ -381,13 +381,14 @@ WORDS: Mapping[str, Words] = {
     ),
 }  # fmt: skip
 
-# What a field needs, by the rule that its value broke; ``{limit}`` from the problem's data.
+# What a field needs, by the rule that its value broke; places in braces from the problem's data.
 RULES: Mapping[str, str] = {
     "empty": "Please fill this in.",
     "too-long": "This is too long.",
     "too-large": "This file is too large (at most {limit} KiB).",
     "twice": "This was sent twice; send it once.",
     "characters": "This holds characters that cannot be used.",
+    "form": "This {need}.",  # of a helper's message, by the table in pkcs11_driver/wire.py
     "digits": "The code has {limit} digits.",
     "nothing-pending": "No address waits to be confirmed.",
     "serial": "This is not the number of a token.",

@@ -55,11 +55,11 @@ def _message(kind: type[T]) -> T:
         raw = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
         _check_text(raw)
     except (ValueError, RecursionError):
-        raise BadInput(field="message", rule="must be one JSON object") from None
+        raise BadInput(field="message", rule="form", need="must be one JSON object") from None
     try:
         return wire.from_json(kind, raw)
     except wire.WireError as wrong:
-        raise BadInput(field=wrong.field, rule=wrong.rule) from None
+        raise BadInput(field=wrong.field, rule="form", need=wrong.rule) from None
 
 
 @blueprint.post("/claim")

@@ -9,10 +9,10 @@ from pkcs11_driver import wire
 
 Schema = dict[str, object]
 _PLAIN: dict[object, Schema] = {
-    str: {"type": "string", "maxLength": 100_000},
+    str: {"type": "string"},
     int: {"type": "integer"},
     bool: {"type": "boolean"},
-    bytes: {"type": "string", "contentEncoding": "base64", "maxLength": 100_000},
+    bytes: {"type": "string", "contentEncoding": "base64"},
 }
 _PROBLEM: Schema = {
     "type": "object",
@@ -78,7 +78,7 @@ def _content(media: str, schema: str, description: str) -> Schema:
 def _add(kind: type, schemas: dict[str, Schema]) -> None:
     if kind.__name__ in schemas:
         return
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     fields = dataclasses.fields(kind)
     schemas[kind.__name__] = {
         "type": "object",
@@ -88,7 +88,8 @@ def _add(kind: type, schemas: dict[str, Schema]) -> None:
     }
 
 
-def _schema(kind: typing.Any, schemas: dict[str, Schema]) -> Schema:  # noqa: ANN401
+def _schema(hint: typing.Any, schemas: dict[str, Schema]) -> Schema:  # noqa: ANN401
+    kind, size = wire.bounds(hint)
     if dataclasses.is_dataclass(kind):
         named = typing.cast(type, kind)
         _add(named, schemas)
@@ -97,5 +98,11 @@ def _schema(kind: typing.Any, schemas: dict[str, Schema]) -> Schema:  # noqa: AN
         return {"type": "string", "enum": list(typing.get_args(kind))}
     if typing.get_origin(kind) is tuple:
         items = _schema(typing.get_args(kind)[0], schemas)
-        return {"type": "array", "maxItems": 64, "items": items}
-    return _PLAIN[kind]
+        return {"type": "array", "maxItems": wire.LIST_LIMIT, "items": items}
+    return {**_PLAIN[kind], **(_lengths(kind, size) if size else {})}
+
+
+def _lengths(kind: type, size: wire.Size) -> Schema:
+    """In characters: padded base64 has four for each three bytes begun."""
+    least, most = (4 * -(-n // 3) if kind is bytes else n for n in (size.least, size.most))
+    return {"minLength": least, "maxLength": most} if least else {"maxLength": most}

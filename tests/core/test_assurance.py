@@ -297,7 +297,7 @@ def test_what_somebody_else_vouches_for_covers_nothing_of_the_holders(shown: lis
 
 
 def test_phishing_is_answered_by_the_certificate_alone() -> None:
-    """Why the register has a row for it, and the gate at 3 does not demand it."""
+    """T21. Why the register has a row for it, and the gate at 3 does not demand it."""
     typed = [m for m in RECORDED if m != "certificate"]
     assert "phishing" in demanded(3) - covered(typed)
     assert "phishing" in covered(["certificate"])

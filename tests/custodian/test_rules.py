@@ -275,6 +275,7 @@ def test_releases_for_one_approval(case: Case) -> None:
 
 
 def test_releases_in_an_hour(case: Case, tmp_path: Path) -> None:
+    """T14."""
     policy = Policy(releases_per_hour=3)
     custodian, ledger = service(tmp_path / "other", case.institution, case.clock, policy)
     cases = [Case(custodian, case.institution, case.clock) for _ in range(4)]

@@ -6,6 +6,7 @@ import base64
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ from tests.driver.service import problem, serve
 from tests.institution.tokens import arm_fault, pkcs11_tool_login, tries_left
 
 STATEMENT = b"token-reset approval 1\naction: reset\n"
+
+# what a shell, a format, a template or an option parser would take for its own
+PINS = (
+    "New;$(>{made})&1", "A1`>{made}`", "N1|>{made} #", "'\"N1>{made}", "--N1;>{made}",
+    "N1%s%n$HOME*?~", r"N1\n\x00\0;!!",
+)  # fmt: skip
 
 
 def signed_attributes(statement: bytes, certificate: bytes) -> bytes:
@@ -65,6 +72,19 @@ class TestReset:
         for secret in SECRETS:
             assert secret not in ran.out + ran.err + ran.bodies
             assert base64.b64encode(secret.encode()).decode()[:-4] not in ran.bodies
+
+    @pytest.mark.parametrize("form", PINS)
+    def test_no_character_of_a_pin_means_anything(
+        self, blocked: Holder, tmp_path: Path, form: str
+    ) -> None:
+        """Peer failure 32: it gets to the token as it was typed, and to no shell on the way."""
+        with tempfile.TemporaryDirectory() as place:
+            pin = form.format(made=f"{place}/x")
+            ran = job(blocked, Office(blocked.made.serial), tmp_path, pin, pin)
+            assert (ran.code, ran.err) == (0, "")
+            assert not list(Path(place).iterdir())
+        assert pin not in ran.out + ran.bodies
+        assert pkcs11_tool_login(blocked.made, None, pin) == "ok"
 
     def test_rules_are_named_and_asked_again(self, blocked: Holder, tmp_path: Path) -> None:
         lines = ("short", "abcdefgh=", NEW_PIN, "typo", NEW_PIN, NEW_PIN)

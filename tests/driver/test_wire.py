@@ -26,7 +26,7 @@ steps = st.lists(st.sampled_from(typing.get_args(wire.Step)), max_size=5).map(tu
 kinds = st.sampled_from(typing.get_args(wire.Kind))
 outcomes = st.sampled_from(typing.get_args(wire.Outcome))
 messages = st.one_of(
-    st.builds(wire.Claim, text, binary, text),
+    st.builds(wire.Claim, text, st.binary(min_size=32, max_size=32), text),
     st.builds(wire.Claimed, text, text, kinds, text, rules, binary, text),
     st.builds(wire.Release, text, seen),
     st.builds(wire.Released, st.integers(), text, binary, st.integers()),
@@ -126,10 +126,39 @@ def test_the_words_are_those_of_the_driver() -> None:
 def test_the_longest_text() -> None:
     state = wire.JobState("x" * 512, "done")
     assert from_json(wire.JobState, to_json(state)) == state
-    with pytest.raises(WireError, match="too long"):
+    with pytest.raises(WireError, match="text of at most 512 characters"):
         from_json(wire.JobState, to_json(wire.JobState("x" * 513, "done")))
-    with pytest.raises(WireError, match="too long"):
+    with pytest.raises(WireError, match=r"candidates\[1\]: must be text of at most 512"):
         from_json(wire.Order, to_json(wire.Order(("1", "x" * 513), "2")))
+
+
+BASE64_KEY = "base64 (RFC 4648 section 4) of 32 bytes"
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "value", "need"),
+    [
+        (wire.Claim("c", bytes(32), "1"), "code", 7, "text of at most 512 characters"),
+        (wire.Claim("c", bytes(32), "1"), "public_key", "!", BASE64_KEY),
+        (wire.Report(1, "n", "done", (), wire.Proof()), "epoch", True, "a whole number"),
+        (wire.Report(1, "n", "done", (), wire.Proof()), "steps", "x", "a list of at most 64"),
+        (wire.Report(1, "n", "done", (), wire.Proof()), "proof", [], "an object"),
+        (wire.Report(1, "n", "done", (), wire.Proof()), "outcome", "no",
+         f"one of {', '.join(typing.get_args(wire.Outcome))}"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_the_field_must_be(
+    message: object, field: str, value: object, need: str
+) -> None:
+    with pytest.raises(WireError) as caught:
+        from_json(type(message), {**to_json(message), field: value})
+    assert (caught.value.field, caught.value.rule) == (f"message.{field}", f"must be {need}")
+
+
+@given(st.binary(max_size=70).filter(lambda key: len(key) != 32))
+def test_a_key_has_32_bytes(key: bytes) -> None:
+    with pytest.raises(WireError, match="of 32 bytes"):
+        from_json(wire.Claim, to_json(wire.Claim("23456789", key, "1")))
 
 
 # --- the bytes that prove a reset ---------------------------------------------------------

@@ -93,7 +93,7 @@ def test_nobody_approves_their_own_request(world: World) -> None:
 
 @pytest.mark.parametrize("uid", [STRANGER, SECOND, OPERATOR, AUDITOR, DEPUTY])
 def test_strangers_and_roles_approve_nothing(world: World, uid: str) -> None:
-    """T15. S1.95: a role is no relation."""
+    """T13, T15. S1.95: a role is no relation."""
     request = world.waiting()
     signature = world.papers.sign(raw(world, request), uid)
     assert isinstance(refusal(world, request, uid, signature), NoApprover)
@@ -152,6 +152,7 @@ def test_a_delegate_outside_it(world: World, end: str) -> None:
 
 
 def test_delegations_do_not_chain(world: World) -> None:
+    """T17."""
     day = today(world)
     world.approve.delegate(world.person(SUPERVISOR), DEPUTY, day, day)
     world.approve.delegate(world.person(DEPUTY), STRANGER, day, day)
@@ -161,6 +162,7 @@ def test_delegations_do_not_chain(world: World) -> None:
 
 
 def test_a_delegation_ends_before_the_release(world: World) -> None:
+    """T17."""
     day = today(world)
     made = world.approve.delegate(world.person(SUPERVISOR), DEPUTY, day, day)
     request = world.ready(by=DEPUTY)
@@ -426,6 +428,7 @@ def test_a_request_waits_72_hours(world: World) -> None:
 
 
 def test_an_approval_is_worth_nothing_after_72_hours(world: World) -> None:
+    """T16."""
     request = world.waiting()
     world.clock.move(71 * HOUR)
     world.sign(request)
@@ -445,7 +448,7 @@ def test_an_approval_is_worth_nothing_after_72_hours(world: World) -> None:
 
 
 def test_an_approval_is_used_once(world: World) -> None:
-    """Peer failure 26."""
+    """Peer failure 26, T16."""
     request = world.ready()
     assert follow(world, request, ModelToken.of(world)) == "done"
     with world.database.read() as uow:

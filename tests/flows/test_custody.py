@@ -1,4 +1,4 @@
-"""Orders and reports, honest and not (rotation rules R1-R9, promises 2 to 4, T10, T20)."""
+"""Orders and reports, honest and not (rotation rules R1-R9, promises 2 to 4, T10)."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_the_flag_is_looked_at_again_on_a_later_run(
 def test_the_budget_stops_at_seven_of_fifteen(
     world: World, request_: Request, token: ModelToken, helper: Helper
 ) -> None:
-    """R3: 1 + 2 + 2 + 2, and then the office."""
+    """R3, T10: 1 + 2 + 2 + 2, and then the office."""
     helper.release()
     for spent in (3, 5, 7):
         run = new_helper(world, request_, token)

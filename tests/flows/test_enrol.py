@@ -107,7 +107,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_stored(world: World) -> No
     ],
 )
 def test_addresses_that_are_no_second_way(world: World, to: str, rule: str) -> None:
-    """Peer failure 22: one mailbox, and not one that the PID opens."""
+    """Peer failure 22, T5: one mailbox, and not one that the PID opens."""
     assert refusal(world, world.chosen(HOLDER), to) == [{"field": "recovery-address", "rule": rule}]
 
 

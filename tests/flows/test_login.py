@@ -1,4 +1,4 @@
-"""Logging in by PID and password, and by the token's certificate (S1.38, S1.55, T11, T12, T34)."""
+"""Logging in by PID and password, and by the token's certificate (S1.38, S1.55)."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def test_every_way_of_writing_a_name_is_the_same_name(world: World, variant: str
 
 
 def test_unknown_names_slow_down_as_known_ones_do(world: World) -> None:
+    """T34."""
     waits = {}
     for pid in ("holly", "nobody"):
         for _ in range(world.policy.login_slow_after + 1):
@@ -159,6 +160,7 @@ def test_a_customer_with_many_addresses_is_one_network(address: str, network: st
 
 
 def test_the_wait_grows_ends_and_a_success_forgets_it(world: World) -> None:
+    """Peer failure 9: a right password restores exactly what was free, and the wait does not."""
     longest = world.policy.login_slow_longest
     for _ in range(world.policy.login_slow_after + 1):
         refused(world, "holly", "wrong")
@@ -229,7 +231,7 @@ def test_the_enrolled_certificate_logs_in(world: World) -> None:
 
 
 def test_any_other_certificate_does_not(world: World) -> None:
-    """S1.39, peer failure 27: the same key, the same name, the same serial number."""
+    """S1.39, T11, T12, peer failure 27: the same key, the same name, the same serial number."""
     key, enrolled = world.institute.members[HOLDER]
     issue = world.authority.issue_person
     again = issue(uid=HOLDER, name="Holly Holder", public_key=key.public_key())
@@ -243,6 +245,7 @@ def test_any_other_certificate_does_not(world: World) -> None:
 
 
 def test_a_revoked_certificate_or_a_person_who_left(world: World) -> None:
+    """T12."""
     world.put_person(SECOND, active=False)
     assert rule(world, world.institute.members[SECOND][1]) == "person"
     world.authority.revoke(world.institute.members[HOLDER][1])

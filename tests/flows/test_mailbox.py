@@ -64,6 +64,7 @@ def test_the_whole_way_with_codes_to_the_mailbox(by_mailbox: World) -> None:
 
 
 def test_the_signature_is_still_needed(by_mailbox: World) -> None:
+    """T5."""
     world = by_mailbox
     request = world.open()
     world.answer(request)

@@ -1,4 +1,4 @@
-"""The registration office and the auditors (S1.30-S1.35, S1.64, S1.88, S1.94-S1.96, T13)."""
+"""The registration office and the auditors (S1.30-S1.35, S1.64, S1.88, S1.94-S1.96)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_role_is_needed(world: World, uid: str) -> None:
 
 
 def test_an_operator_does_nothing_for_themselves(world: World) -> None:
-    """S1.96, T39."""
+    """S1.96, T13, T39."""
     world.put_person(HOLDER, roles=frozenset({"office"}))
     blocked(world)
     me, before = world.person(HOLDER), world.dump()
@@ -69,7 +69,7 @@ def test_an_operator_does_nothing_for_themselves(world: World) -> None:
     ],
 )
 def test_two_different_ids_are_seen(world: World, ids: list[str]) -> None:
-    """S1.32."""
+    """S1.32, T19."""
     blocked(world)
     before = world.dump()
     for call in (world.operate.record_check, world.operate.lift_block):
@@ -79,7 +79,7 @@ def test_two_different_ids_are_seen(world: World, ids: list[str]) -> None:
 
 
 def test_lifting_a_block(world: World) -> None:
-    """S1.34, S1.64: kinds, operator and time are recorded; the person is told."""
+    """S1.34, S1.64, T8: kinds, operator and time are recorded; the person is told."""
     operator = world.person(OPERATOR)
     with pytest.raises(StateConflict):
         world.operate.lift_block(operator, HOLDER, IDS)

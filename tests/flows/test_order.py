@@ -138,7 +138,7 @@ def test_a_step_in_its_order_is_done(world: World, state: str, name: str) -> Non
 
 @pytest.mark.parametrize("end", ["cancelled", "waiting", "denied", "done"])
 def test_a_live_code_is_of_no_use_to_a_request_that_has_moved_on(world: World, end: str) -> None:
-    """Not even as an oracle: a wrong one and the right one get the same answer."""
+    """Peer failure 12: not even as an oracle; a wrong one and the right one get the same answer."""
     if end == "cancelled":
         request = world.open()
         world.answer(request)

@@ -1,4 +1,4 @@
-"""Opening a request, answering, mailed codes (S1.54-S1.76, T1-T8)."""
+"""Opening a request, answering, mailed codes (S1.54-S1.76)."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_without_an_approver_or_a_profile(world: World) -> None:
 
 
 def test_three_requests_a_day(world: World) -> None:
-    """Only those with right answers count: a password alone locks nobody out (attack on S1.75)."""
+    """T8: only those with right answers count, a password alone locks nobody out (S1.75)."""
     for _ in range(4):
         world.recover.cancel(HOLDER, world.open().id)
     for _ in range(3):
@@ -265,7 +265,10 @@ def test_an_empty_or_overlong_field_costs_nothing(world: World, answers: list[st
 
 
 def test_three_failed_rounds_block_across_requests(world: World) -> None:
-    """S1.63-S1.65, T2: not per session, address, device or request."""
+    """S1.63-S1.65, T2, T8: not per session, address, device or request.
+
+    Told by mail; after the office has lifted it the rounds are as many as before (peer failure 9).
+    """
     for left in (2, 1):
         request = world.open()
         assert fail(world, request).data == {"rounds_left": left}
@@ -484,7 +487,7 @@ def test_other_writings_of_a_code_are_none(world: World, change: str) -> None:
 
 
 def test_a_code_is_used_once(world: World) -> None:
-    """S1.73, peer failures 7 and 8: before and after the approval."""
+    """S1.73, peer failures 7 and 8, T6: before and after the approval."""
     request = answered(world)
     code = world.send(request)
     enter(world, request, code)
@@ -497,6 +500,7 @@ def test_a_code_is_used_once(world: World) -> None:
 
 
 def test_a_code_expires(world: World) -> None:
+    """T6."""
     request = answered(world)
     code = world.send(request)
     world.clock.move(world.policy.code_age)
@@ -583,7 +587,7 @@ def test_a_code_belongs_to_its_request_and_its_person(world: World) -> None:
 
 
 def test_the_mailed_code_is_nowhere_but_in_its_mail(world: World) -> None:
-    """Peer failure 17: derived, never stored."""
+    """Peer failure 17, T4, T5: derived, never stored, and in no mailbox that the login opens."""
     request = answered(world)
     code = world.send(request)
     assert code not in str(world.dump())

@@ -66,16 +66,8 @@ def test_the_sites_load_no_pkcs11(here: Proxied) -> None:
             assert not re.search(r"pkcs11|softhsm", mapped.replace(str(TOP), ""))
 
 
-def test_many_forms_at_once_over_all_workers(here: Proxied) -> None:
-    """Each worker has connections and locks of its own; the hashing is bounded for all."""
-
-    def post(_: int) -> int:
-        form = b"pid=nobody&password=wrong"
-        return ask(here, "public", "/login", method="POST", body=form).status
-
-    with ThreadPoolExecutor(24) as pool:
-        seen = Counter(pool.map(post, range(48)))
-    assert seen == {400: 48}, "no form token: refused, and by nothing but that"
+def test_many_pages_at_once_over_all_workers(here: Proxied) -> None:
+    """Each worker has connections and locks of its own."""
     with ThreadPoolExecutor(24) as pool:
         pages = Counter(
             pool.map(lambda _: ask(here, "certificate", "/", part="operator").status, range(48))

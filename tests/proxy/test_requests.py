@@ -39,7 +39,7 @@ def _routes(app: Flask, *without: guards.Guard) -> Iterator[tuple[str, str]]:
                 yield method, path
 
 
-# --- paths (peer failures 13, 14) ------------------------------------------------------
+# --- paths -----------------------------------------------------------------------------
 def _tricks(path: str) -> list[str]:
     """Other spellings of a path, that some filter or other has taken for a harmless one."""
     middle = path[:1] + path[1:].replace("/", "%2f", 1) if "/" in path[1:] else path + "%2f"
@@ -64,6 +64,7 @@ def _refused(reply: Reply) -> bool:
 def test_no_spelling_of_a_path_opens_a_page_without_the_login(
     here: Proxied, applications: dict[str, Flask]
 ) -> None:
+    """Peer failures 13 and 14."""
     routes = list(_routes(applications["public"], "open", "anyone"))
     assert len(routes) > 10
     for method, path in routes:
@@ -76,6 +77,7 @@ def test_no_spelling_of_a_path_opens_a_page_without_the_login(
 def test_no_spelling_of_a_path_opens_a_page_without_the_certificate(
     here: Proxied, applications: dict[str, Flask]
 ) -> None:
+    """Peer failures 13 and 14."""
     seen = {(403, True), (400, False)}  # nginx's own page, or a target that it cannot read
     with Line(here, "certificate", context(here)) as line:
         for method, path in _routes(applications["certificate"]):
@@ -87,7 +89,10 @@ def test_no_spelling_of_a_path_opens_a_page_without_the_certificate(
 def test_no_spelling_of_a_path_opens_a_page_without_the_role(
     here: Proxied, applications: dict[str, Flask]
 ) -> None:
-    """The plain path opens it for the one who has the role: what is tried here does exist."""
+    """Peer failures 13 and 14.
+
+    The plain path opens it for the one who has the role: what is tried here does exist.
+    """
     routes = list(_routes(applications["certificate"], "open", "certificate"))
     assert ("GET", "/audit") in routes
     with Line(here, "certificate", context(here, "supervisor")) as line:
@@ -113,10 +118,11 @@ def test_the_routers_own_redirect_stays_on_the_site(here: Proxied) -> None:
     assert (reply.status, reply.header("location")) == (308, f"{here.certificate_url}/office/")
 
 
-# --- caches (peer failure 35) ----------------------------------------------------------
+# --- caches ----------------------------------------------------------------------------
 def test_nothing_but_static_files_is_kept_by_a_cache(
     here: Proxied, applications: dict[str, Flask]
 ) -> None:
+    """Peer failure 35."""
     for site in SITES:
         with Line(here, site, context(here, "operator")) as line:
             for method, path in _routes(applications[site]):
@@ -133,7 +139,7 @@ def test_what_nginx_or_gunicorn_answer_is_not_kept_either(here: Proxied) -> None
         assert reply.all("cache-control") == ["no-store"]
 
 
-# --- bodies (peer failure 34) ----------------------------------------------------------
+# --- bodies ----------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("target", "limit", "kind"),
     [
@@ -144,6 +150,7 @@ def test_what_nginx_or_gunicorn_answer_is_not_kept_either(here: Proxied) -> None
 def test_a_body_has_a_limit_and_never_reaches_a_disk(
     here: Proxied, target: str, limit: int, kind: str
 ) -> None:
+    """Peer failure 34."""
     fits = ask(here, "public", target, method="POST", body=b"x" * limit)
     assert fits.status in (400, 415)
     big = ask(here, "public", target, method="POST", body=b"x" * (limit + 1))
@@ -154,9 +161,10 @@ def test_a_body_has_a_limit_and_never_reaches_a_disk(
     assert written == []
 
 
-# --- hosts (peer failure 21) -----------------------------------------------------------
+# --- hosts -----------------------------------------------------------------------------
 @pytest.mark.parametrize("site", SITES)
 def test_only_the_sites_own_name_is_answered(here: Proxied, site: str) -> None:
+    """Peer failure 21."""
     own = f"localhost:{here.ports[site]}"
     other = f"localhost:{here.ports['public' if site == 'certificate' else 'certificate']}"
     for target, host in (
@@ -171,6 +179,7 @@ def test_only_the_sites_own_name_is_answered(here: Proxied, site: str) -> None:
 
 
 def test_no_forwarded_host_counts(here: Proxied) -> None:
+    """Peer failure 21."""
     forged = [(name, "evil.test") for name in ("X-Forwarded-Host", "X-Forwarded-Server", "X-Host")]
     forged += [("Forwarded", "host=evil.test"), ("X-Forwarded-Prefix", "/evil.test"),
                ("X-Forwarded-Port", "666"), ("X-Original-URL", "/evil.test"),

@@ -31,13 +31,20 @@ BAD_PIN = "short1"
 
 @dataclass
 class Story:
-    """What the people of the story know as it goes on."""
+    """What the people of the story know as it goes on.
+
+    ``reason``: what the holder tells the approver; ``pin_begins``: how the new PIN begins.
+    """
 
     institution: Institution
+    reason: str = "Ten wrong PINs on a business trip"
+    pin_begins: str = "New-"
     answers: dict[str, str] = field(default_factory=dict, repr=False)
     request: str = ""
     old_pin: str = field(default="", repr=False)
     new_pin: str = field(default="", repr=False)
+    codes: list[str] = field(default_factory=list, repr=False)  # mailed and typed, in order
+    pairing_codes: list[str] = field(default_factory=list, repr=False)
 
     @property
     def page(self) -> str:
@@ -80,7 +87,7 @@ def ask(story: Story) -> str:
     browser = Visitor(here)
     browser.log_in("holder")
     serial = here.tokens["holder"].serial
-    page = browser.send("/", "/reset", token=serial, reason="Ten wrong PINs on a business trip")
+    page = browser.send("/", "/reset", token=serial, reason=story.reason)
     found = re.search(r"/reset/([0-9a-f]{32})", page.text)
     assert found, words_of(page.text)
     story.request = found[1]
@@ -114,6 +121,7 @@ def enter_code(story: Story, browser: Visitor) -> None:
     page = browser.send(f"{story.page}/code", f"{story.page}/code/send")
     assert page.status == 200, words_of(page.text)
     code = code_in(here.wait_for_mail(holder.recovery, subject, known=known))
+    story.codes.append(code)
     page = browser.send(f"{story.page}/code", f"{story.page}/code", code=code)
     assert page.status == 200, words_of(page.text)
 
@@ -131,6 +139,7 @@ def approve(story: Story) -> str:
     for line in (f"request: {story.request}", f"token-serial: {serial}", "decision: approve"):
         assert f"{line}\n" in statement, statement
     code = pairing_code(browser.get(f"{where}/helper").text)
+    story.pairing_codes.append(code)
     token = here.tokens["supervisor"]
     done = run_helper(here, code, token.module, ["yes", token.user_pin])
     assert done.returncode == 0, done.stderr
@@ -153,7 +162,8 @@ def set_new_pin(story: Story) -> str:
     browser.log_in("holder")
     enter_code(story, browser)
     code = pairing_code(browser.get(f"{story.page}/helper").text)
-    story.new_pin = f"New-{secrets.token_hex(4)}"
+    story.pairing_codes.append(code)
+    story.new_pin = f"{story.pin_begins}{secrets.token_hex(4)}"
     typed = [BAD_PIN, story.new_pin, story.new_pin]
     done = run_helper(here, code, here.tokens["holder"].module, typed)
     assert done.returncode == 0, done.stdout + done.stderr

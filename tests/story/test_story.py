@@ -22,7 +22,10 @@ def relayed() -> list[bytes]:
 
 @pytest.mark.parametrize(("title", "step"), STEPS, ids=[title for title, _ in STEPS])
 def test_step(story: Story, relayed: list[bytes], title: str, step: Step) -> None:
-    """Each step of the story, in order; a step that fails fails those that stand on it."""
+    """Each step of the story, in order; a step that fails fails those that stand on it.
+
+    T7: a token that is blocked by wrong PINs works again, without a way to the office.
+    """
     serving = story.institution.process("serve").pid
     assert step(story)
     if step is set_new_pin:  # before the next step restarts the service

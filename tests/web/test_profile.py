@@ -351,6 +351,7 @@ def test_no_way_is_told_before_the_answers_are_right(
 
 @pytest.mark.parametrize("channel", ["directory", "second-pending", "former", "x" * 300, "2"])
 def test_no_other_box_can_be_named(two_ways: World, channel: str) -> None:
+    """Peer failure 20."""
     world = two_ways
     visitor = world.logged_in()
     path = world.open_request(visitor)

@@ -49,6 +49,23 @@ def test_a_second_browser_with_the_password_shows_no_pairing_code(world: World) 
     assert f"{path}/code" in other.get(path).text
 
 
+def test_a_wrong_key_costs_neither_a_try_nor_the_code(world: World) -> None:
+    """A helper with a fault of its own can be mended and used with the same code."""
+    world.enrol()
+    visitor, path = world.approved()
+    world.watch.at += timedelta(minutes=1)
+    world.enter_code(visitor, path)
+    page = visitor.get(f"{path}/helper").text
+    for length in (0, 31, 33) * 4:  # more than the code has tries
+        key = base64.b64encode(bytes(length)).decode()
+        body = {"code": _code_on(page), "public_key": key, "helper_version": "1"}
+        answer = world.visitor().post("/helper/v1/claim", json=body)
+        assert (answer.status_code, answer.json["type"]) == (400, "bad-input")
+        assert answer.json["field"] == "message.public_key"
+    assert _code_on(visitor.get(f"{path}/helper").text) == _code_on(page)
+    assert _claim(world, page)["kind"] == "reset"
+
+
 def _file(content: bytes) -> object:
     return io.BytesIO(content)
 

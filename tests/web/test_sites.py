@@ -118,6 +118,7 @@ def test_an_application_with_an_unguarded_view_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("line", [k for k, g in INVENTORY["public"].items() if g == "login"])
 def test_password_pages_ask_for_the_login(shared: World, line: str) -> None:
+    """T8: questions only after the password."""
     method, rule = line.split()
     visitor = shared.visitor()
     ask = visitor.get if method == "GET" else visitor.post
@@ -143,6 +144,7 @@ def test_certificate_pages_need_a_known_certificate(shared: World, line: str, sh
     "line", [k for k, g in INVENTORY["certificate"].items() if g in ("office", "auditor")]
 )
 def test_role_pages_refuse_everybody_else(shared: World, line: str) -> None:
+    """T19: the help desk has no page of its own."""
     method, rule = line.split()
     visitor = shared.holder_of("bob")
     assert (visitor.get if method == "GET" else visitor.post)(_fill(rule)).status_code == 403
@@ -235,6 +237,17 @@ def test_a_form_without_its_token_changes_nothing(world: World) -> None:
     stranger = world.visitor()
     assert stranger.post("/login", {"pid": "alice", "password": PASSWORD}).status_code == 400
     assert visitor.post("/reset", json={"token": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize("name", INVENTORY)
+def test_every_form_needs_its_token(shared: World, name: str) -> None:
+    """But for the helper's API, which reads no cookie."""
+    visitor = shared.logged_in() if name == "public" else shared.holder_of("olga")
+    forms_ = [line.split()[1] for line in INVENTORY[name] if line.startswith("POST")]
+    for rule in forms_:
+        if not rule.startswith("/helper/"):
+            answer = visitor.post(_fill(rule), {}, headers={"Accept": "application/json"})
+            assert (answer.status_code, answer.json["type"]) == (400, "page-too-old"), rule
 
 
 def test_another_visitors_form_token_is_worth_nothing(world: World) -> None:
@@ -347,6 +360,7 @@ def test_odd_login_fields_are_bad_input(shared: World, data: dict[str, object]) 
 
 
 def test_a_query_twice_is_bad_input(world: World) -> None:
+    """Peer failure 18."""
     assert world.holder_of("olga").get("/office/?q=al&q=bo").status_code == 400
 
 

@@ -130,6 +130,20 @@ def test_a_wrong_pin_that_leaves_one_try_ends_it_with_the_reason(
     assert (asked.reports, tries_left(holder.made)) == ([], (1, 15))
 
 
+def test_the_approvers_own_token_is_asked_for(window: Open, holder: Holder, tmp_path: Path) -> None:
+    """Another one is plugged in, the holder's for one: it signs nothing."""
+    asked = Office("OTHER-SERIAL", "approve", STATEMENT)
+    with opened(window, holder, asked, tmp_path, "ABCD-EFGH") as hand:
+        to_the_statement(hand)
+        hand.press("Alt-g")
+        seen = hand.look("Plug in the token")
+        assert "OTHER-SERIAL" in seen["texts"]
+        hand.picture("a6-plug-in")
+        hand.press("Escape")
+        hand.look("Please start again")
+    assert (asked.reports, tries_left(holder.made)) == ([], (10, 15))
+
+
 def test_not_signing_signs_nothing(window: Open, holder: Holder, tmp_path: Path) -> None:
     asked = office(holder)
     with opened(window, holder, asked, tmp_path, "ABCD-EFGH") as hand:

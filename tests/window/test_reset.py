@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,7 @@ def test_other_words_on_the_page_end_it(window: Open, holder: Holder, tmp_path: 
         hand.look("Compare these three words")
         hand.press("Escape")
         hand.look("The page showed other words.")
+        hand.picture("11-other-words")
         assert office.nonces == []
 
 
@@ -203,8 +206,53 @@ def test_a_report_that_is_not_answered_is_closed_on_the_second_try(
         hand.look("✓  The token takes the new administrator PIN.")
         hand.do("close")
         hand.look("The service has not answered yet.")
+        hand.picture("12-not-answered")
         hand.do("close")
         assert hand.ended() == 1
+
+
+def test_a_service_that_goes_on_by_itself_asks_for_nothing_more(
+    window: Open, blocked: Holder, tmp_path: Path
+) -> None:
+    """The report was taken, but the request is not at its end yet."""
+    office = Office(blocked.made.serial, next="wait")
+    with opened(window, blocked, office, tmp_path) as hand:
+        to_the_pin(hand)
+        choose(hand)
+        seen = hand.look("The service goes on by itself")
+        assert any("the page shows how far it is" in text for text in seen["texts"])
+        hand.picture("13-wait")
+        assert "Close" in seen["texts"]
+        assert "Start again with a new code" not in seen["texts"]
+        hand.press("Return")
+        assert hand.ended() == 1
+    assert [report.outcome for report in office.reports] == ["done"]
+
+
+@dataclass
+class SlowOffice(Office):
+    """A service that takes its time with the code, until ``go_on``."""
+
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def claim(self, body: object) -> object:
+        assert self.go_on.wait(60)
+        return super().claim(body)
+
+
+def test_while_the_service_is_asked_the_window_says_so(
+    window: Open, holder: Holder, tmp_path: Path
+) -> None:
+    office = SlowOffice(holder.made.serial)
+    with opened(window, holder, office, tmp_path) as hand:
+        hand.look("Type the code")
+        hand.type("abcd-efgh")
+        hand.press("Return")
+        seen = hand.look("Asking the service …")
+        assert seen["fields"] == [], "nothing can be typed meanwhile"
+        hand.picture("10-asking")
+        office.go_on.set()
+        hand.look("Compare these three words")
 
 
 def test_a_refusal_says_what_to_do_and_offers_another_code(
