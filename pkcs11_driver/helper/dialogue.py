@@ -15,7 +15,7 @@ from pkcs11_driver.helper.language import later, say
 from pkcs11_driver.wire import Kind, PinRules, broken_pin_rules
 
 Stage = typing.Literal["code", "words", "token", "pin", "statement", "change", "report"]
-Next = typing.Literal["", "again", "office", "wait"]
+Next = typing.Literal["", "again", "help-desk", "office", "wait"]
 
 _PIN_RULES = {
     "too-short": later("it needs at least {minimum} characters"),

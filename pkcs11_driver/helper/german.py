@@ -253,6 +253,7 @@ SENTENCES: Mapping[str, str] = {
     "Stopped. Nothing was changed.": "Abgebrochen. Nichts wurde geändert.",
     "Please start again": "Bitte beginnen Sie neu",
     "The registration office has to help": "Die Registrierungsstelle muss helfen",
+    "Tell the help desk": "Sagen Sie es dem Help-Desk",
     "The service goes on by itself": "Der Dienst macht von selbst weiter",
     "This did not work": "Das hat nicht geklappt",
     "Type the code from the page": "Geben Sie den Code von der Seite ein",

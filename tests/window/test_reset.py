@@ -123,7 +123,9 @@ def test_other_words_on_the_page_end_it(window: Open, holder: Holder, tmp_path: 
     with opened(window, holder, office, tmp_path, "ABCD-EFGH") as hand:
         hand.look("Compare these three words")
         hand.press("Escape")
-        hand.look("The page showed other words.")
+        seen = hand.look("The page showed other words.")
+        assert "Tell the help desk" in seen["texts"]
+        assert "Start again with a new code" not in seen["texts"]
         hand.picture("11-other-words")
         assert office.nonces == []
 

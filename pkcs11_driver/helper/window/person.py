@@ -124,7 +124,8 @@ class Person:
                 say(
                     "The page showed other words. Nothing was changed. Close every helper that "
                     "you did not start yourself, and tell the help desk."
-                )
+                ),
+                "help-desk",
             )
 
     def plug_in(self, serial: str, seen: Sequence[str]) -> bool:

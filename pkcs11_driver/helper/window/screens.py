@@ -16,6 +16,7 @@ Answer = Callable[[str | bool | None], None]
 
 _HEADINGS = {
     "again": later("Please start again"),
+    "help-desk": later("Tell the help desk"),
     "office": later("The registration office has to help"),
     "wait": later("The service goes on by itself"),
     "": later("This did not work"),
@@ -212,12 +213,13 @@ def bad(
     ended: person.Ended,
     actions: tuple[Action, Action],
 ) -> None:
-    """It did not work; what to do next."""
+    """It did not work, or is not at its end yet; what to do next."""
     again, close = actions
-    heading = say(_HEADINGS[_known(ended.next)])
-    frame.page(heading, way, at, failed=True)
-    frame.box("\n".join(_sentences(ended.reason)), "BadBox.TLabel", anchor="w")
-    if ended.next in ("office", "wait"):
+    failed = ended.next != "wait"
+    frame.page(say(_HEADINGS[_known(ended.next)]), way, at, failed=failed)
+    style = "BadBox.TLabel" if failed else "Card.TLabel"
+    frame.box("\n".join(_sentences(ended.reason)), style, anchor="w")
+    if ended.next in ("help-desk", "office", "wait"):
         frame.buttons((say("&Close"), close))
     else:
         frame.buttons((say("&Start again with a new code"), again), (say("&Close"), close))
