@@ -33,7 +33,7 @@ def run_custodian(settings: CustodianSettings) -> None:
         trust.anchors, trust.crls, trust.intermediates,
         ocsp_issuers=trust.ocsp_issuers, responses=trust.responses,
     )  # fmt: skip
-    with process.opened(
+    opened = process.opened(
         hsm.module,
         hsm.token_label,
         settings.pin().get_secret_value(),
@@ -43,7 +43,5 @@ def run_custodian(settings: CustodianSettings) -> None:
         clock=SystemClock(),
         random=SystemRandom(),
         policy=settings.policy.policy(),
-    ) as custodian:
-        server.serve(
-            custodian, settings.socket, allowed_uids=settings.allowed_uids, tell_ready=True
-        )
+    )
+    server.serve(opened, settings.socket, allowed_uids=settings.allowed_uids, tell_ready=True)

@@ -59,6 +59,14 @@ class Child:
 
     def start(self) -> None:
         """Start it and wait until it is ready. Raises ``SettingsRefused`` when it ends first."""
+        process = self._begin()
+        if self._ready:
+            assert process.stdout
+            line = process.stdout.readline().strip()
+            if line != self._ready:
+                raise SettingsRefused(problems=[f"the {self._name} did not start"])
+
+    def _begin(self) -> subprocess.Popen[str]:
         self._process = subprocess.Popen(  # noqa: S603 - our own program, fixed arguments
             self._arguments,
             stdin=subprocess.DEVNULL,
@@ -67,20 +75,13 @@ class Child:
             env={**os.environ, **self._environment},
             preexec_fn=_die_with_parent,
         )
-        if self._ready:
-            assert self._process.stdout
-            line = self._process.stdout.readline().strip()
-            if line != self._ready:
-                raise SettingsRefused(problems=[f"the {self._name} did not start"])
+        return self._process
 
     def look(self) -> None:
-        """Start it again if it has ended."""
+        """Start it again if it has ended; nobody waits until it is ready."""
         if self._process and self._process.poll() is not None:
             _log.error("%s ended with %s, started again", self._name, self._process.poll())
-            try:
-                self.start()
-            except SettingsRefused as refused:
-                _log.error("%s", refused)
+            self._begin()
 
     def stop(self) -> None:
         """End it and wait."""

@@ -89,10 +89,10 @@ def run(job: Job) -> None:
         ) from None
     if in_time:
         message, trouble = _at_the_token(job, token, released, nonce, new_pin)
-        del new_pin  # the report may have to be repeated for minutes
     else:
         message = _report(released.epoch, nonce, "untouched", (), wire.Proof())
         trouble = say("The answer of the service came too late to be used.")
+    del new_pin  # the report may have to be repeated for minutes
     _finish(job, message, trouble)
 
 

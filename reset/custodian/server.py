@@ -12,7 +12,8 @@ Rules (design section 5):
 5. The process leaves no core file and, where it may lock its memory, nothing in the swap; other
    processes of the same user cannot read its memory.
 6. SIGTERM ends it after the request at hand.
-7. A hanging HSM ends it, too: ``LONGEST`` seconds after the request came in.
+7. A hanging HSM ends it, too: ``LONGEST`` seconds after the request came in, or after the HSM
+   was to be opened or closed.
 8. A failing HSM ends it after the answer: modules do not survive every loss of their device, and a
    new process, which its supervisor starts, opens the HSM anew or says why it cannot.
 """
@@ -124,7 +125,7 @@ def harden() -> None:
 
 
 def serve(
-    custodian: Custodian,
+    opened: contextlib.AbstractContextManager[Custodian],
     path: Path,
     *,
     allowed_uids: Collection[int],
@@ -134,12 +135,31 @@ def serve(
 ) -> None:
     """Answer requests at the socket ``path`` until SIGTERM or SIGINT; main thread only.
 
-    Parameters: ``allowed_uids`` of the processes that may ask; ``deadline`` in seconds for one
-    peer, ``longest`` for one answer; ``tell_ready`` writes the line ``custodian ready`` to stdout.
+    Parameters: ``opened``: the custodian, while its HSM is open; ``allowed_uids`` of the processes
+    that may ask; ``deadline`` in seconds for one peer, ``longest`` for one answer, for opening and
+    for closing; ``tell_ready`` writes the line ``custodian ready`` to stdout.
     Raises ``SettingsRefused`` when the directory is open to others or another custodian answers,
     ``Unavailable`` when the HSM failed.
     """
-    table = handlers(custodian)
+    with contextlib.ExitStack() as hsm:
+        with _ended_when_hanging(longest):
+            table = handlers(hsm.enter_context(opened))
+        try:
+            _answer_all(table, path, allowed_uids, deadline, longest, tell_ready=tell_ready)
+        finally:
+            with _ended_when_hanging(longest):
+                hsm.close()
+
+
+def _answer_all(
+    table: Mapping[str, Handler],
+    path: Path,
+    allowed_uids: Collection[int],
+    deadline: float,
+    longest: float,
+    *,
+    tell_ready: bool,
+) -> None:
     with _directory(path.parent, allowed_uids), _stop_signal() as stop, _listener(path) as listener:
         # a group member that may pass the directory is told apart by its credentials
         path.chmod(0o660 if _foreign(allowed_uids) else 0o600)

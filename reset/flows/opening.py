@@ -9,11 +9,10 @@ Rules (S1.54, S1.57-S1.61, S1.63-S1.65):
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from reset.core.approvals import one_line
 from reset.core.assurance import Proof
 from reset.core.identities import Person
+from reset.core.policy import DAY
 from reset.core.profile import Draw, draw
 from reset.core.requests import Request
 from reset.core.tokens import Token
@@ -34,7 +33,6 @@ from reset.flows.mails import post
 from reset.flows.parts import Parts
 from reset.ports import UnitOfWork
 
-DAY = timedelta(days=1)
 OPENED_PER_DAY = 20  # each mails the holder; the policy's limit counts those with right answers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -156,10 +156,10 @@ def delegations() -> ResponseReturnValue:
 def _day(field: str) -> date | None:
     """The day that was typed, None when it is none or no calendar reaches the one after it."""
     try:
-        day = date.fromisoformat(text(field).strip())
+        typed = datetime.strptime(text(field).strip(), "%Y-%m-%d")  # noqa: DTZ007 - a day alone
     except ValueError:
         return None
-    return day if day.year < 9000 else None
+    return typed.date() if typed.year < 9000 else None
 
 
 @blueprint.post("/delegations")

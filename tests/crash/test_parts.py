@@ -6,6 +6,7 @@ The message is refused cleanly, and the same run of the helper goes on when the 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,6 +18,7 @@ import pytest
 from tests.crash.messages import TIMES
 from tests.crash.proxy import Passage, Proxy, Reply
 from tests.crash.scene import Scene
+from tests.devices.machine import until
 from tests.institution.disk import SmallDisk
 from tests.institution.visitors import Visitor, words_of
 
@@ -58,6 +60,15 @@ def killed_custodian(scene: Scene) -> Iterator[Away]:
 @contextlib.contextmanager
 def lost_hsm(scene: Scene) -> Iterator[Away]:
     yield lambda: moved(scene.here.root / "hsm" / "store")
+
+
+@contextlib.contextmanager
+def hanging_hsm(scene: Scene) -> Iterator[None]:
+    """SoftHSM waits for as long as somebody else holds the locks of its token."""
+    with contextlib.ExitStack() as held:
+        for path in (scene.here.root / "hsm" / "store").glob("*/*"):
+            fcntl.lockf(held.enter_context(path.open("r+")), fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -135,6 +146,21 @@ def test_people_are_told_in_plain_words(scene: Scene) -> None:
         assert (refused.status, refused.header("Retry-After")) == (503, "300")
         assert "try again in about 5 minutes" in words_of(refused.text)
         assert Visitor(scene.here).log_in("holder").status == 200
+
+
+def test_an_hsm_that_hangs_holds_nothing_else_up(scene: Scene) -> None:
+    """Not even when the new custodian hangs, too: the sites answer, and ``serve`` can be ended."""
+    scene.restore("ready")
+    scene.start()
+    with hanging_hsm(scene):
+        assert Visitor(scene.here).log_in("holder").status == 503
+        until(lambda: "custodian ended with 1, started again" in scene.here.log.read_text())
+        assert Visitor(scene.here).get("/").status == 200
+        serve = scene.here.process("serve")
+        serve.terminate()
+        assert serve.wait(60) == 0
+    scene.start()
+    assert Visitor(scene.here).log_in("holder").status == 200
 
 
 def test_an_order_that_was_never_made_costs_no_try(scene: Scene) -> None:

@@ -38,6 +38,13 @@ class Process:
 
     def start(self, *uids: int) -> subprocess.Popen[str]:
         """Start it and wait until it is ready."""
+        child = self.begin(*uids)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "custodian ready\n", self.log.read_text()
+        return child
+
+    def begin(self, *uids: int) -> subprocess.Popen[str]:
+        """Start it; it may not become ready."""
         environment = {**os.environ, "SOFTHSM2_CONF": str(self.directory / "softhsm2.conf")}
         names = [str(uid) for uid in uids or (os.geteuid(),)]
         with self.log.open("a") as log:
@@ -50,8 +57,6 @@ class Process:
                 text=True,
             )
         self.running.append(child)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "custodian ready\n", self.log.read_text()
         return child
 
     def stop(self) -> None:

@@ -7,11 +7,9 @@ import logging
 import sys
 from pathlib import Path
 
-from pkcs11_driver.hsm import Hsm
 from reset.core.policy import Policy
-from reset.custodian.ledger import Ledger
+from reset.custodian import process
 from reset.custodian.server import harden, serve
-from reset.custodian.service import CustodianService
 from tests.custodian.scene import ShiftedClock, SystemRandom, verifier
 
 MODULES = (
@@ -29,29 +27,27 @@ def main(directory: Path, uids: list[int]) -> None:
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     harden()
     print(f"dumpable {ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)}", file=sys.stderr, flush=True)
-    module = next(path for path in MODULES if Path(path).exists())
-    ledger = Ledger(directory / "own" / "ledger.db")
-    with Hsm(module, PIN, label=LABEL) as hsm:
-        if not (directory / "keys-made").exists():
-            hsm.create_keys(1)
-            (directory / "keys-made").touch()
-        custodian = CustodianService(
-            hsm,
-            ledger,
-            verifier(directory / "authority"),
-            ShiftedClock(),
-            policy=Policy(releases_per_hour=1000),
-            random=SystemRandom(),
-        )
-        serve(
-            custodian,
-            directory / "run" / "socket",
-            allowed_uids=uids,
-            deadline=DEADLINE,
-            longest=LONGEST,
-            tell_ready=True,
-        )
-    ledger.close()
+    module = Path(next(path for path in MODULES if Path(path).exists()))
+    ledger = directory / "own" / "ledger.db"
+    if not (directory / "keys-made").exists():
+        process.create_keys(module, LABEL, PIN, 1, ledger)
+        (directory / "keys-made").touch()
+    opened = process.opened(
+        module, LABEL, PIN, 1,
+        ledger=ledger,
+        verifier=verifier(directory / "authority"),
+        clock=ShiftedClock(),
+        random=SystemRandom(),
+        policy=Policy(releases_per_hour=1000),
+    )  # fmt: skip
+    serve(
+        opened,
+        directory / "run" / "socket",
+        allowed_uids=uids,
+        deadline=DEADLINE,
+        longest=LONGEST,
+        tell_ready=True,
+    )
 
 
 if __name__ == "__main__":

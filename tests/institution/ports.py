@@ -3,6 +3,7 @@
 A port that the kernel chose may be given away again before the server binds it: to an outgoing
 connection, or to another test process that asks. So ours lie outside the kernel's own range, and
 each is locked for the life of the process that asked, against all processes of the same user.
+Where the kernel's range leaves none, the lock has to do.
 """
 
 from __future__ import annotations

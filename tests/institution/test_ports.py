@@ -32,7 +32,8 @@ def test_processes_that_ask_at_once_are_given_different_ports() -> None:
 def test_no_outgoing_connection_takes_one() -> None:
     file = Path("/proc/sys/net/ipv4/ip_local_port_range")
     lowest, highest = map(int, file.read_text().split())
-    assert not lowest <= free_port() <= highest
+    all_are_the_kernels = lowest <= 10_000 and highest >= 64_999
+    assert all_are_the_kernels or not lowest <= free_port() <= highest
 
 
 def test_a_port_in_use_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:

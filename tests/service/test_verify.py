@@ -26,6 +26,7 @@ from tests.institution.authority import Authority, Profile, key_pem, software_ke
 
 HOLDER, APPROVER, DEPUTY, OTHER = "u-holder", "u-approver", "u-deputy", "u-other"
 NOW, DAY, SECOND = utc_now(), timedelta(days=1), timedelta(seconds=1)
+WELL_BEFORE_NOW = Profile(starts=-DAY)  # this module may be read long before its tests begin
 MARK = b"\xef\xbb\xbf"
 TEXT = b"Signed by me\nSerial: 7\n"
 
@@ -92,7 +93,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         key = software_key()
         (folder / f"{uid}.key").write_bytes(key_pem(key))
         public = key.public_key()
-        der = made.authority.issue_person(uid=uid, name=f"Name {uid}", public_key=public)
+        der = made.authority.issue_person(
+            uid=uid, name=f"Name {uid}", public_key=public, profile=WELL_BEFORE_NOW
+        )
         pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
         (folder / f"{uid}.pem").write_bytes(pem)
     return made
