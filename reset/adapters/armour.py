@@ -1,4 +1,4 @@
-"""DER out of a file, PEM or not: one way for every file that an operator names.
+"""DER out of a file, PEM or not: one way for certificates and CRLs that an operator names.
 
 Rules:
 
@@ -16,7 +16,6 @@ import binascii
 import re
 
 CERTIFICATE, CRL = "CERTIFICATE", "X509 CRL"
-SIGNATURE = ("CMS", "PKCS7")
 
 _MARK = b"\xef\xbb\xbf"  # UTF-8; editors put it before the first line
 # counted however the rest of its line looks, so that no damaged block passes for text
@@ -62,11 +61,3 @@ def certificate(raw: bytes) -> bytes:
     Raises ``Unusable``.
     """
     return ders(raw, CERTIFICATE)[0]
-
-
-def signature(raw: bytes) -> bytes:
-    """The one signature in a file, DER. Raises ``Unusable``."""
-    found = ders(raw, *SIGNATURE)
-    if len(found) > 1:
-        raise Unusable("holds more than one signature")
-    return found[0]

@@ -48,20 +48,11 @@ def test_the_der_in_a_file(raw: bytes) -> None:
     assert armour.certificate(raw) == DER
 
 
-def test_what_stands_in_a_statement_makes_no_file_pem() -> None:
-    """A holder chooses the reason; a signature that carries it along stays DER."""
-    raw = b"\x30\x50reason: -----BEGIN CMS-----\nholder-name: -----END CMS-----\n"
-    assert armour.signature(raw) == raw
-
-
 def test_several_blocks() -> None:
-    """All of a CA's; the first of a chain; and of signatures never a choice."""
+    """All of a CA's; the first of a chain."""
     both = block() + b"and\n" + block(b"another")
     assert armour.ders(both, CERTIFICATE) == [DER, b"another"]
     assert armour.certificate(both) == DER
-    assert armour.signature(block(label="CMS")) == armour.signature(block(label="PKCS7")) == DER
-    with pytest.raises(Unusable, match="more than one signature"):
-        armour.signature(block(label="CMS") + block(label="PKCS7"))
 
 
 BAD = {
