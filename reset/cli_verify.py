@@ -6,7 +6,11 @@
 2. The holder neither approves nor is the one acted for (S1.96).
 3. It is fresh at the given time (S1.94).
 4. The signature is good over these bytes, by a certificate that is good then (S1.95).
-5. The signer is the approver whom the statement names, and not the holder.
+5. The signer is the approver whom the statement names, and not the holder
+   (``core.approvals.check_signer``).
+
+The custodian calls the same functions. The service makes the statement itself, for the person who
+is logged in, and compares the signer with that person, so that its refusal names nobody else.
 
 What only the service's database and directory know is not asked here: whether the certificate was
 enrolled, whether the approver was entitled, whether the approval was used before.
