@@ -6,7 +6,11 @@
 2. The holder neither approves nor is the one acted for (S1.96).
 3. It is fresh at the given time (S1.94).
 4. The signature is good over these bytes, by a certificate that is good then (S1.95).
-5. The signer is the approver whom the statement names, and not the holder.
+5. The signer is the approver whom the statement names, and not the holder
+   (``core.approvals.check_signer``).
+
+The custodian calls the same functions. The service makes the statement itself, for the person who
+is logged in, and compares the signer with that person, so that its refusal names nobody else.
 
 What only the service's database and directory know is not asked here: whether the certificate was
 enrolled, whether the approver was entitled, whether the approval was used before.
@@ -29,7 +33,7 @@ from reset.cli_audit import read
 from reset.core import approvals
 from reset.core.approvals import Statement
 from reset.core.identities import Subject
-from reset.errors import CertificateRefused, ResetError, SignatureRefused
+from reset.errors import CertificateRefused, ResetError
 
 Arguments = argparse.Namespace
 FILES = (
@@ -56,7 +60,7 @@ EXPECTED = {
     "signature-refused": {
         "signer": "the signature of the approver whom the statement names",
         "size": "at most 64 KiB",
-        "encoding": "one CMS signature, whole, in DER or one PEM block",
+        "encoding": "one CMS signature, whole, in DER or one PEM block without text around it",
         "malformed": "a CMS signature",
         "statement-form": "a statement that is text",
         "signed-data": "CMS SignedData",
@@ -122,14 +126,10 @@ def _verify_certificate(arguments: Arguments) -> None:
 
 
 def _verify_approval(arguments: Arguments) -> None:
-    raw, file = read(arguments.statement), read(arguments.file)
+    raw, signature = read(arguments.statement), read(arguments.file)
     statement = approvals.parse(raw)
     approvals.check_apart(statement)
     approvals.check_fresh(statement, arguments.at)
-    try:
-        signature = armour.signature(file)
-    except Unusable as error:
-        raise SignatureRefused(rule="encoding", file=arguments.file.name, why=str(error)) from None
     signer = CmsVerifier(_store(arguments)).verify_approval(raw, signature, arguments.at)
     approvals.check_signer(statement, signer.uid)
     print(f"good at {_shown(arguments.at)}: signed by {_person(signer)}")

@@ -1,24 +1,30 @@
-"""DER out of a file, PEM or not: one way for every file that an operator names.
+"""DER out of a file, PEM or not: one way for certificates and CRLs that an operator names.
 
 Rules:
 
-1. A line that begins with ``-----BEGIN …-----`` makes a file PEM; text around its blocks and a
-   byte-order mark count for nothing (RFC 7468 section 2). Any other file is one DER.
+1. A line that begins with ``-----BEGIN`` makes a file PEM; text around its blocks and a byte-order
+   mark count for nothing (RFC 7468 section 2). Any other file is one DER.
 2. Every block is whole and of the kind that was asked for: no other one is passed over.
+3. A block is its two lines with the same label, and base64 with its padding between them; blanks
+   and line ends count for nothing there, and nothing else may stand there, no headers either.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 
-from asn1crypto import pem
-
 CERTIFICATE, CRL = "CERTIFICATE", "X509 CRL"
-SIGNATURE = ("CMS", "PKCS7")
 
 _MARK = b"\xef\xbb\xbf"  # UTF-8; editors put it before the first line
-# of a line only: what somebody wrote into a signed statement stands behind its field's name
-_BEGIN = re.compile(rb"(?<![^\r\n])-----BEGIN [A-Z0-9 ]+-----")
+# counted however the rest of its line looks, so that no damaged block passes for text
+_BEGIN = re.compile(rb"(?<![^\r\n])----[- ]BEGIN\b")
+_BLOCK = re.compile(
+    rb"(?<![^\r\n])-----BEGIN ([A-Z0-9 ]+)-----[ \t]*[\r\n]"
+    rb"([A-Za-z0-9+/= \t\r\n]+)(?<=[\r\n])-----END \1-----[ \t]*(?![^\r\n])"
+)
+_DAMAGED = "holds a PEM block that is cut off or damaged"
 
 
 class Unusable(ValueError):
@@ -37,16 +43,16 @@ def ders(raw: bytes, *labels: str) -> list[bytes]:
     begun = len(_BEGIN.findall(raw))
     if not begun:
         return [raw]
+    blocks = _BLOCK.findall(raw)
+    if len(blocks) != begun:
+        raise Unusable(_DAMAGED)
+    for kind, _ in blocks:
+        if kind.decode() not in labels:
+            raise Unusable(f"holds a PEM block {kind.decode()}, not {' or '.join(labels)}")
     try:
-        blocks = list(pem.unarmor(raw, multiple=True))
-    except ValueError:  # no end, headers that are no text, bytes that are no base64
-        blocks = []
-    if len(blocks) != begun:  # the library passes over a last block without an end
-        raise Unusable("holds a PEM block that is cut off or damaged")
-    for kind, _, _ in blocks:
-        if kind not in labels:
-            raise Unusable(f"holds a PEM block {kind}, not {' or '.join(labels)}")
-    return [der for _, _, der in blocks]
+        return [base64.b64decode(b"".join(body.split()), validate=True) for _, body in blocks]
+    except binascii.Error:
+        raise Unusable(_DAMAGED) from None
 
 
 def certificate(raw: bytes) -> bytes:
@@ -55,11 +61,3 @@ def certificate(raw: bytes) -> bytes:
     Raises ``Unusable``.
     """
     return ders(raw, CERTIFICATE)[0]
-
-
-def signature(raw: bytes) -> bytes:
-    """The one signature in a file, DER. Raises ``Unusable``."""
-    found = ders(raw, *SIGNATURE)
-    if len(found) > 1:
-        raise Unusable("holds more than one signature")
-    return found[0]

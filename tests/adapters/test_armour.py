@@ -24,6 +24,7 @@ def block(der: bytes = DER, label: str = CERTIFICATE) -> bytes:
     return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n".encode()
 
 
+FOUR = block().replace(b"-----BEGIN", b"---- BEGIN")
 GOOD = {
     "DER": DER,
     "PEM": block(),
@@ -35,6 +36,9 @@ GOOD = {
     "byte-order mark and text": MARK + b"Subject: A\n" + block(),
     "text after": block() + b"that was it\n",
     "a mark within a line": b"no -----BEGIN X509 CRL----- here\n" + block(),
+    "dashes before": b"-----\n----- Root, BEGIN 2026 -----\n" + block(),
+    "blanks": block().replace(b"\n", b" \t\r\n").replace(b"MDEy", b"MD Ey"),
+    "one long line": block()[:28] + base64.b64encode(DER) + b"\n-----END CERTIFICATE-----\n",
 }
 
 
@@ -44,20 +48,11 @@ def test_the_der_in_a_file(raw: bytes) -> None:
     assert armour.certificate(raw) == DER
 
 
-def test_what_stands_in_a_statement_makes_no_file_pem() -> None:
-    """A holder chooses the reason; a signature that carries it along stays DER."""
-    raw = b"\x30\x50reason: -----BEGIN CMS-----\nholder-name: -----END CMS-----\n"
-    assert armour.signature(raw) == raw
-
-
 def test_several_blocks() -> None:
-    """All of a CA's; the first of a chain; and of signatures never a choice."""
+    """All of a CA's; the first of a chain."""
     both = block() + b"and\n" + block(b"another")
     assert armour.ders(both, CERTIFICATE) == [DER, b"another"]
     assert armour.certificate(both) == DER
-    assert armour.signature(block(label="CMS")) == armour.signature(block(label="PKCS7")) == DER
-    with pytest.raises(Unusable, match="more than one signature"):
-        armour.signature(block(label="CMS") + block(label="PKCS7"))
 
 
 BAD = {
@@ -65,7 +60,21 @@ BAD = {
     "no end": (block()[:60], "cut off"),
     "a last one without an end": (block() + block()[:60], "cut off"),
     "a first one without an end": (block()[:60] + b"\n" + block(), "cut off"),
-    "no base64": (block().replace(b"=", b""), "damaged"),
+    "labels that differ": (block().replace(b"END CERTIFICATE", b"END X509 CRL"), "damaged"),
+    "its end is any line of dashes": (block().replace(b"-----END CERT", b"-----CERT"), "damaged"),
+    "four dashes and a blank": (FOUR, "damaged"),
+    "four dashes beside one without an end": (FOUR + block()[:60], "damaged"),
+    "run together": (block().rstrip() + block(), "damaged"),
+    "text behind its end": (block().rstrip() + b" that was it\n", "damaged"),
+    "its first line goes on": (block().replace(b"-----\n", b"-----", 1), "damaged"),
+    "its last line goes on": (block().replace(b"\n-----END", b"-----END"), "damaged"),
+    "headers": (block().replace(b"-----\n", b"-----\nA: b\n\n", 1), "damaged"),
+    "a line of junk inside": (block().replace(b"\n", b"\n%%%!!\n", 1), "damaged"),
+    "junk within a line": (block().replace(b"MDEy", b"MD####Ey"), "damaged"),
+    "an umlaut within a line": (block().replace(b"MDEy", "MDüEy".encode()), "damaged"),
+    "no padding": (block().replace(b"=", b""), "damaged"),
+    "padding within": (block().replace(b"MDEy", b"MA==MDEy"), "damaged"),
+    "nothing inside": (block(b""), "damaged"),
     "a key beside it": (block() + block(label="PRIVATE KEY"), "PRIVATE KEY, not CERTIFICATE"),
     "another kind": (block(label=CRL), "X509 CRL, not CERTIFICATE"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -437,8 +438,20 @@ def a_directory(path: Path) -> None:
     path.mkdir()
 
 
+def another_end(path: Path) -> None:
+    """Of a block whose base64 is good."""
+    path.write_bytes(re.sub(rb"-----END .*-----", b"-----END CMS-----", path.read_bytes()))
+
+
+def junk_inside(path: Path) -> None:
+    """Without it the base64 is good."""
+    path.write_bytes(path.read_bytes().replace(b"\nM", b"\n%%%!!\nM####", 1))
+
+
 @pytest.mark.parametrize("name", ["root.pem", "issuing.pem", "root.crl", "issuing.crl"])
-@pytest.mark.parametrize("damage", [not_there, empty, garbage, wrong_kind, a_directory])
+@pytest.mark.parametrize(
+    "damage", [not_there, empty, garbage, wrong_kind, a_directory, another_end, junk_inside]
+)
 def test_a_damaged_file_refuses_everybody(
     fresh: Authority, name: str, damage: Callable[[Path], None]
 ) -> None:

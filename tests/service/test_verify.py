@@ -150,8 +150,6 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "PEM": lambda pem: pem,
     "CRLF": lambda pem: pem.replace(b"\n", b"\r\n"),
     "PKCS7": lambda pem: pem.replace(b" CMS-", b" PKCS7-"),
-    "text before": lambda pem: TEXT + pem,
-    "byte-order mark": lambda pem: MARK + pem,
 }
 
 
@@ -246,6 +244,12 @@ DAMAGE: dict[str, Callable[[bytes, bytes], bytes]] = {
     "cut PEM": lambda der, pem: pem[: len(pem) // 2],
     "PEM of another kind": lambda der, pem: pem.replace(b" CMS-", b" CERTIFICATE-"),
     "two": lambda der, pem: pem + pem,
+    # what the service refuses at the upload is not called good afterwards
+    "text before": lambda der, pem: TEXT + pem,
+    "text after": lambda der, pem: pem + TEXT,
+    "byte-order mark": lambda der, pem: MARK + pem,
+    "an end of another kind": lambda der, pem: pem.replace(b"END CMS", b"END PKCS7"),
+    "junk inside": lambda der, pem: pem.replace(b"\n", b"\n%%%!!\n", 1),
 }
 
 
