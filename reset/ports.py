@@ -373,12 +373,17 @@ class Ending:
 
 
 class Reminders(Protocol):
-    def rehearsals_due(self, before: datetime, limit: int) -> list[str]:
+    """``missed``: who was not in the directory since then is left out."""
+
+    def rehearsals_due(self, before: datetime, missed: datetime, limit: int) -> list[str]:
         """UIDs whose answers were neither registered nor right nor asked for since ``before``."""
 
-    def certificates_ending(self, after: datetime, until: datetime, limit: int) -> list[Ending]: ...
+    def certificates_ending(
+        self, after: datetime, until: datetime, missed: datetime, limit: int
+    ) -> list[Ending]: ...
     def mark(self, kind: str, about: str, at: datetime, below: datetime) -> bool:
-        """Set the mark to ``at``; False when one that is not below ``below`` is there."""
+        """Set the mark to ``at``; False when one that is not below ``below`` is there. ``kind``:
+        rehearsal or missed, about a UID; certificate, about a serial."""
 
 
 class Tries(Protocol):

@@ -30,7 +30,7 @@ from reset.errors import (
 )
 from reset.flows.mails import post
 from reset.flows.parts import Parts
-from reset.flows.requests import move
+from reset.flows.requests import move, waits_for_office
 from reset.flows.times import UTC_TIME
 from reset.ports import UnitOfWork
 
@@ -39,11 +39,13 @@ LONGEST = timedelta(days=92)  # of a delegation
 
 @dataclass(frozen=True)
 class Item:
-    """A request that waits for this approver. ``acting_for``: UID of the principal, or -."""
+    """A request that this approver was asked for. ``acting_for``: UID of the principal, or -;
+    ``with_office``: whether only the office can go on with it now."""
 
     request: Request
     holder: Person
     acting_for: str
+    with_office: bool
 
 
 def approver_uids(parts: Parts, holder_uid: str) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Approve:
                 except (NoApprover, SelfApproval):
                     continue
                 if holder and parts.clock.now() < request.expires_at:
-                    items.append(Item(request, holder, principal))
+                    items.append(Item(request, holder, principal, with_office=False))
         return items
 
     def item(self, person: Person, request_id: str) -> tuple[Item, Statement]:
@@ -124,7 +126,8 @@ class Approve:
             service=parts.public_url,
             decision=approvals.DECISION,
         )
-        return Item(request, holder, principal), statement
+        theirs = waits_for_office(parts, uow, request)
+        return Item(request, holder, principal, theirs), statement
 
     def statement(self, person: Person, request_id: str) -> bytes:
         """The exact bytes to sign; reading them is recorded."""

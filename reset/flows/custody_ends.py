@@ -15,9 +15,8 @@ from reset.core.requests import Request
 from reset.core.tokens import Job, Token
 from reset.errors import Busy, ReleaseRefused, StateConflict, Unavailable
 from reset.flows.mails import post
-from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
-from reset.flows.requests import move
+from reset.flows.requests import move, rounds_key
 from reset.ports import UnitOfWork
 
 

@@ -31,19 +31,10 @@ from reset.flows.approve import approver_uids
 from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.parts import Parts
+from reset.flows.requests import blocked
 from reset.ports import UnitOfWork
 
 OPENED_PER_DAY = 20  # each mails the holder; the policy's limit counts those with right answers
-
-
-def rounds_key(uid: str) -> str:
-    """The counter of failed rounds: per person, over all requests and sessions (S1.65)."""
-    return f"rounds:{uid}"
-
-
-def blocked(parts: Parts, uow: UnitOfWork, uid: str) -> bool:
-    """Whether self-service is blocked for a person."""
-    return uow.tries.spent(rounds_key(uid)) >= parts.policy.failed_rounds
 
 
 def missing(parts: Parts, uow: UnitOfWork, uid: str) -> str:

@@ -19,9 +19,8 @@ from reset.errors import BadInput, Forbidden, StateConflict
 from reset.flows.approve import may_approve
 from reset.flows.channels import channels
 from reset.flows.mails import post
-from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
-from reset.flows.requests import with_office
+from reset.flows.requests import rounds_key, with_office
 from reset.ports import UnitOfWork
 
 CHECKS_SHOWN = 10  # of one person

@@ -32,9 +32,9 @@ from reset.errors import (
 )
 from reset.flows.approve import Approve
 from reset.flows.login import network_of
-from reset.flows.opening import rounds_key
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
+from reset.flows.requests import rounds_key
 from reset.ports import UnitOfWork
 
 

@@ -22,7 +22,7 @@ from reset.core.custody import Operation
 from reset.core.identities import Person
 from reset.core.policy import CODE_BOXES
 from reset.core.profile import Channels, Draw, Slot, StoredAnswer
-from reset.core.requests import TRANSITIONS, Event, Request
+from reset.core.requests import ENDS, TRANSITIONS, Event, Request
 from reset.core.tokens import Token
 from reset.errors import (
     AnswersWrong,
@@ -41,9 +41,9 @@ from reset.flows.answers import Renewed, all_match, check_typed, put_renewed, re
 from reset.flows.approve import approver_uids, may_approve
 from reset.flows.channels import channels
 from reset.flows.mails import post
-from reset.flows.opening import blocked, draw_set, missing, open_request, rounds_key
+from reset.flows.opening import draw_set, missing, open_request
 from reset.flows.parts import Parts
-from reset.flows.requests import move, with_office
+from reset.flows.requests import blocked, move, rounds_key, waits_for_office, with_office
 from reset.ports import UnitOfWork
 
 
@@ -103,7 +103,7 @@ class Recover:
             request = _own(uow, uid, request_id)
             proofs = uow.requests.proofs(request_id)
             operation = uow.operations.of_request(request_id)
-            closed = blocked(parts, uow, uid)
+            closed, theirs = blocked(parts, uow, uid), waits_for_office(parts, uow, request)
             ways = channels(parts, uow, uid, uow.profiles.get(uid))
             spent = uow.tries.spent(rounds_key(uid))
             tries = uow.tries.spent(codes.tries_key("reset", request_id))
@@ -117,7 +117,7 @@ class Recover:
             request=request,
             standing=here,
             worth=standing(last, proofs, now, login),
-            step=_step(request, here, closed),
+            step=_step(request, here, closed, theirs),
             operation=operation,
             approvers=names,
             rounds_left=max(0, policy.failed_rounds - spent),
@@ -386,12 +386,11 @@ def _own(uow: UnitOfWork, uid: str, request_id: str) -> Request:
     return request
 
 
-def _step(request: Request, here: Standing, blocked: bool) -> str:
+def _step(request: Request, here: Standing, blocked: bool, with_office: bool) -> str:
     """What the holder does next."""
-    ends = {"done": "done", "denied": "ended", "expired": "ended", "cancelled": "ended"}
-    if request.state in ends:
-        return ends[request.state]
-    if request.state == "office" or blocked:
+    if request.state in ENDS and not with_office:
+        return "done" if request.state == "done" else "ended"
+    if with_office or blocked:
         return "office"
     if request.state == "waiting_for_approval":
         return "wait"

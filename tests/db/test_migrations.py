@@ -179,8 +179,8 @@ def test_the_end_of_certificates_that_are_there_is_filled_in(
     migrate.upgrade(bare_url)
     end = x509.load_der_x509_certificate(made).not_valid_after_utc
     with store.read() as uow:
-        assert [e.serial for e in uow.reminders.certificates_ending(NOW, end, 9)] == ["T1"]
-        assert uow.reminders.certificates_ending(end, end.replace(year=9999), 9) == []
+        assert [e.serial for e in uow.reminders.certificates_ending(NOW, end, NOW, 9)] == ["T1"]
+        assert uow.reminders.certificates_ending(end, end.replace(year=9999), NOW, 9) == []
     store.close()
 
 

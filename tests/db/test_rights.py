@@ -72,7 +72,7 @@ def test_the_profile_works_with_these_rights(owned: Engine) -> None:
         uow.rehearsals.reserve("u1", 5, NOW, NOW)
         uow.rehearsals.note_right("u1", NOW)
         uow.reminders.mark("rehearsal", "u1", NOW, NOW)
-        assert uow.reminders.rehearsals_due(NOW, 9) == []
+        assert uow.reminders.rehearsals_due(NOW, NOW, 9) == []
         uow.authenticators.remove("u1")
         uow.authenticators.begin(APP)
         uow.profiles.delete("u1")

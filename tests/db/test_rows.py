@@ -489,9 +489,12 @@ def test_who_is_due_a_reminder(store: SqlStore) -> None:
         uow.rehearsals.note_right("u3", old)
         uow.reminders.mark("rehearsal", "u4", NOW, NOW)
         uow.reminders.mark("certificate", "u1", NOW, NOW)
-        assert sorted(uow.reminders.rehearsals_due(before, 9)) == ["u1", "u3"]
-        assert len(uow.reminders.rehearsals_due(before, 1)) == 1
-        assert uow.reminders.rehearsals_due(old, 9) == []
+        assert sorted(uow.reminders.rehearsals_due(before, NOW, 9)) == ["u1", "u3"]
+        assert len(uow.reminders.rehearsals_due(before, NOW, 1)) == 1
+        assert uow.reminders.rehearsals_due(old, NOW, 9) == []
+        uow.reminders.mark("missed", "u3", NOW - MINUTE, NOW)
+        assert sorted(uow.reminders.rehearsals_due(before, NOW, 9)) == ["u1", "u3"]
+        assert uow.reminders.rehearsals_due(before, NOW - MINUTE, 9) == ["u1"]
 
 
 def test_which_certificates_end(store: SqlStore, tmp_path: Path) -> None:
@@ -504,8 +507,10 @@ def test_which_certificates_end(store: SqlStore, tmp_path: Path) -> None:
             uow.tokens.put(replace(TOKEN, serial=serial, state=state, certificate=made))
         uow.tokens.put(replace(TOKEN, serial="T4", certificate=b"none"))
 
-        def ending(after: datetime, until: datetime, limit: int = 9) -> list[ports.Ending]:
-            return uow.reminders.certificates_ending(after, until, limit)
+        def ending(after: datetime, until: datetime, limit: int = 9, missed: datetime = NOW) -> (
+            list[ports.Ending]
+        ):  # fmt: skip
+            return uow.reminders.certificates_ending(after, until, missed, limit)
 
         both = [ports.Ending(serial, "u1", end) for serial in ("T1", "T2")]
         assert ending(end - HOUR, end) == both
@@ -513,6 +518,9 @@ def test_which_certificates_end(store: SqlStore, tmp_path: Path) -> None:
         assert ending(end, end + HOUR) == ending(end - 2 * HOUR, end - HOUR) == []
         uow.reminders.mark("certificate", "T1", end, end)
         assert ending(end - HOUR, end) == both[1:]
+        uow.reminders.mark("missed", "u1", NOW - MINUTE, NOW)
+        assert ending(end - HOUR, end) == both[1:]
+        assert ending(end - HOUR, end, missed=NOW - MINUTE) == []
         uow.tokens.put(replace(TOKEN, serial="T2", certificate=b""))
         assert ending(end - HOUR, end) == []
 

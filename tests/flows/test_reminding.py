@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 import pytest
@@ -110,6 +111,36 @@ def test_who_has_left_is_not_told_of_a_certificate(world: World) -> None:
     assert mail_of(HOLDER) not in remind(world, ENDING)
     assert HOLDER not in [entry["facts"]["person"] for entry in world.named("reminded")]
     assert world.named("reminded")  # the others
+
+
+def test_who_comes_back_is_reminded_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Of the certificate and of the answers; how many were missed is in the worker's log."""
+    world.clock.move(YEAR)
+    keep_certificates(world)
+    late = world.authority.issue_person(
+        uid=HOLDER,
+        name="Holly Holder",
+        public_key=world.institute.members[HOLDER][0].public_key(),
+        profile=Profile(ends=YEAR + 20 * DAY),
+    )
+    world.put_token(HOLDER, certificate=late)
+    world.put_person(HOLDER, active=False)
+    with caplog.at_level(logging.WARNING, "reset.flows.reminding"):
+        assert mail_of(HOLDER) not in remind(world, "")
+        assert remind(world, "") == []
+    assert [r.getMessage() for r in caplog.records] == [
+        "reminders: 1 of 2 people are not in the directory"
+    ]
+    world.put_person(HOLDER, active=True)
+    world.clock.move(DAY + timedelta(seconds=1))
+    world.upkeep.run_once()
+    world.upkeep.deliver()
+    subjects = [mail.subject for mail in world.mailer.to(mail_of(HOLDER))]
+    assert sum(STILL in subject for subject in subjects) == 1
+    assert sum(ENDING in subject for subject in subjects) == 1
+    for passed in (MINUTE, DAY, 18 * DAY):
+        world.clock.move(passed)
+        assert remind(world, "") == []
 
 
 def test_those_who_left_hold_nobody_up(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -19,6 +19,7 @@ import pytest
 
 from reset.adapters.hasher_argon2 import Slots
 from reset.core.policy import Policy
+from reset.site_process import WORKERS
 from tests.institution.proxied import Proxied
 from tests.institution.site import code_in
 from tests.proxy.asking import Reply, new_source
@@ -26,6 +27,7 @@ from tests.proxy.guessing import Session, answered, at_once, events, spent
 from tests.story.story import Story, register, right_answers
 
 MANY = 48
+CROWDS = 20  # at most
 # to where the request stands, or to the login: a right code ends the session's old cookie
 ON = ("/reset/", "/login?next=")
 POLICY = Policy()
@@ -49,54 +51,72 @@ def check_pages(replies: Iterable[Reply]) -> Counter[int]:
     return seen
 
 
-def took_part(here: Proxied, route: str, before: Counter[str]) -> int:
-    """How many processes have answered since ``before``."""
-    return len(answered(here, route) - before)
+def over_both(
+    here: Proxied, route: str, crowd: Callable[[], Sequence[Callable[[], Reply]]]
+) -> list[Reply]:
+    """The replies to crowds of forms, each sent at once, up to one that both workers answered.
+
+    The kernel may give a whole crowd to one worker. One more weakens nothing: what is spent is
+    spent for it, too, and a worker that counted by itself would compare more in it.
+    """
+    replies: list[Reply] = []
+    for _ in range(CROWDS):
+        before = answered(here, route)
+        replies += at_once(crowd())
+        if len(answered(here, route) - before) == WORKERS:
+            return replies
+    raise AssertionError(f"one worker answered each of {CROWDS} crowds alone")
 
 
 # --- passwords -------------------------------------------------------------------------
 def test_wrong_passwords(here: Proxied) -> None:
     """One name from one address: the free attempts, the one after them, and one after each wait."""
-    pid, source = here.people["supervisor"].pid, new_source()
+    pid = here.people["supervisor"].pid
     sessions = [Session(here) for _ in range(6)]
-    before, served = events(here, "login-refused"), answered(here, "/login")
-    began = time.monotonic()
-    replies = at_once(
-        [
+    before, began = events(here, "login-refused"), time.monotonic()
+
+    def crowd() -> list[Callable[[], Reply]]:
+        source = new_source()  # for each: nginx lets no second crowd of an address through
+        return [
             partial(sessions[n % 6].post, "/login", source, pid=pid, password=f"wrong {n}")
             for n in range(MANY)
         ]
-    )
+
+    replies = over_both(here, "/login", crowd)
     took = time.monotonic() - began
     waits_over = sum(1 for n in range(1, 9) if 2 ** (n + 1) - 2 <= took)
     seen = check_pages(replies)
     assert set(seen) <= {401, 429, 503}, seen
     compared = events(here, "login-refused") - before
     assert compared == seen[401]
-    assert 0 < compared <= POLICY.login_slow_after + 1 + waits_over
+    addresses = len(replies) // MANY
+    assert 0 < compared <= addresses * (POLICY.login_slow_after + 1 + waits_over)
     assert seen[429] > 0
-    assert took_part(here, "/login", before=served) == 2
 
 
 def test_no_process_hashes_while_the_node_has_no_slot(here: Proxied) -> None:
     """The slots are the node's: whoever holds them all, here this test, stops both workers."""
-    slots, source = Slots(here.root / "run" / "hashing"), new_source()
+    slots, sources = Slots(here.root / "run" / "hashing"), list[str]()
     sessions = [Session(here) for _ in range(6)]
-    before, served = events(here, "login-refused"), answered(here, "/login")
-    forms = [
-        partial(sessions[n % 6].post, "/login", source, pid=f"nobody{n}", password="wrong")
-        for n in range(24)
-    ]
+    before = events(here, "login-refused")
+
+    def crowd() -> list[Callable[[], Reply]]:
+        sources.append(new_source())
+        return [
+            partial(sessions[n % 6].post, "/login", sources[-1], pid=f"nobody{n}", password="wrong")
+            for n in range(24)
+        ]
+
     with ExitStack() as held:
         for _ in range(os.cpu_count() or 1):
             held.enter_context(slots.slot())
-        replies = at_once(forms)
-    assert check_pages(replies) == {503: len(forms)}
+        replies = over_both(here, "/login", crowd)
+    assert check_pages(replies) == {503: len(replies)}
     assert all("Your step could not be taken at once" in reply.text for reply in replies)
-    assert took_part(here, "/login", before=served) == 2
     assert events(here, "login-refused") == before, "nobody looked at these passwords"
     free = POLICY.login_slow_after + 1
-    assert check_pages(forms[0]() for _ in range(free)) == {401: free}, "nor were they counted"
+    again = partial(sessions[0].post, "/login", sources[-1], pid="nobody0", password="wrong")
+    assert check_pages(again() for _ in range(free)) == {401: free}, "nor were they counted"
 
 
 # --- a request -------------------------------------------------------------------------
@@ -142,12 +162,10 @@ def test_the_right_code_many_times(here: Proxied, story: Story) -> None:
     sessions = logged_in(here, 4)
     code = with_code(here, story, sessions)
     right, asked = events(here, "code-right"), events(here, "approver-asked")
-    served = answered(here, ROUTE_OF_CODES)
     forms = [partial(one.post, f"{story.page}/code", code=code) for one in sessions[1:] * 8]
-    seen = check_pages(at_once(forms))
+    seen = check_pages(over_both(here, ROUTE_OF_CODES, lambda: forms))
     assert set(seen) <= {303, 403, 410, 503}, seen
     assert events(here, "code-right") - right == events(here, "approver-asked") - asked == 1
-    assert took_part(here, ROUTE_OF_CODES, before=served) == 2
     assert sessions[0].post(f"{story.page}/cancel").status == 303
 
 
@@ -155,21 +173,19 @@ def test_wrong_codes(here: Proxied, story: Story) -> None:
     """Five are compared, then the request is over, for the right code as well."""
     sessions = logged_in(here, 4)
     code = with_code(here, story, sessions)
-    before, served = events(here, "code-wrong"), answered(here, ROUTE_OF_CODES)
+    before = events(here, "code-wrong")
     guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, MANY + 1)]
-    replies = at_once(
-        [
-            partial(sessions[1 + n % 3].post, f"{story.page}/code", code=guess)
-            for n, guess in enumerate(guesses)
-        ]
-    )
+    forms = [
+        partial(sessions[1 + n % 3].post, f"{story.page}/code", code=guess)
+        for n, guess in enumerate(guesses)
+    ]
+    replies = over_both(here, ROUTE_OF_CODES, lambda: forms)
     seen = check_pages(replies)
     assert set(seen) <= {303, 403, 410, 503}, seen
     compared = events(here, "code-wrong") - before
     assert POLICY.code_tries - seen[503] <= compared <= POLICY.code_tries
     assert seen[403] < POLICY.code_tries
     assert spent(here, f"code:reset:{story.request}") == POLICY.code_tries
-    assert took_part(here, ROUTE_OF_CODES, before=served) == 2
     right = events(here, "code-right")
     check_pages([sessions[1].post(f"{story.page}/code", code=code)])
     assert events(here, "code-right") == right
@@ -181,19 +197,17 @@ def test_wrong_answers(here: Proxied, story: Story) -> None:
     opened(story, sessions[0])
     page = f"{story.page}/questions"
     right = right_answers(story, sessions[0].get(page).text)
-    before, served = events(here, "answers-wrong"), answered(here, ROUTE_OF_ANSWERS)
-    replies = at_once(
-        [
-            partial(sessions[n % 4].post, page, **{**right, "answer_3": f"another {n}"})
-            for n in range(MANY)
-        ]
-    )
+    before = events(here, "answers-wrong")
+    forms = [
+        partial(sessions[n % 4].post, page, **{**right, "answer_3": f"another {n}"})
+        for n in range(MANY)
+    ]
+    replies = over_both(here, ROUTE_OF_ANSWERS, lambda: forms)
     seen = check_pages(replies)
     assert set(seen) <= {303, 403, 503}, seen
     compared = events(here, "answers-wrong") - before
     assert POLICY.failed_rounds - seen[503] <= compared <= POLICY.failed_rounds
     assert spent(here, f"rounds:{here.people['holder'].uid}") == POLICY.failed_rounds
-    assert took_part(here, ROUTE_OF_ANSWERS, before=served) == 2
     known = events(here, "answers-right")
     check_pages([sessions[0].post(page, **right)])
     assert events(here, "answers-right") == known

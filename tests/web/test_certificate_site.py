@@ -295,6 +295,33 @@ def test_what_a_lifted_block_or_a_reset_left_behind_is_not_called_blocked(world:
         assert "tag bad" not in page
         assert '<span class="tag">ended</span>' in page
     assert "the answers were wrong too often" in olga.get(WHO).text
+    assert "<h1>This request has ended</h1>" in alice.get(path).text
+
+
+def test_a_request_that_a_newer_one_replaced_has_ended_on_every_page(world: World) -> None:
+    """For its holder and its approver, in the list and on its own page, also far down the list."""
+    world.enrol()
+    alice, path = world.asked()
+    bob, request_id = world.holder_of("bob"), path.split("/")[2]
+    with world.parts.store.write() as uow:
+        request = uow.requests.get(request_id)
+        assert request
+        referred = replace(request, state="office", ended_because="so-pin-locked")
+        uow.requests.save(referred, expected="waiting_for_approval")
+    theirs, waits = "The registration office has to go on", "with the registration office"
+    assert waits in alice.get("/").text
+    assert f"<h1>{theirs}</h1>" in alice.get(path).text
+    assert waits in bob.get(_where(path)).text
+    for _ in range(20):  # what a list holds
+        newer = world.open_request(alice)
+        assert waits not in alice.get("/").text
+        page = alice.get(path).text
+        assert "<h1>This request has ended</h1>" in page
+        assert theirs not in page
+        assert '<span class="tag">ended</span>' in bob.get(_where(path)).text
+        alice.send(newer, f"{newer}/cancel")
+        world.watch.at += timedelta(hours=2)
+        alice, bob = world.logged_in(), world.holder_of("bob")
 
 
 def test_the_office_sees_earlier_checks(world: World) -> None:
