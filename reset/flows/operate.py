@@ -20,7 +20,7 @@ from reset.flows.approve import may_approve
 from reset.flows.channels import channels
 from reset.flows.mails import post
 from reset.flows.parts import Parts
-from reset.flows.requests import rounds_key, with_office
+from reset.flows.requests import blocked, rounds_key, with_office
 from reset.ports import UnitOfWork
 
 CHECKS_SHOWN = 10  # of one person
@@ -87,7 +87,7 @@ class Operate:
             uow.audit.append("person-looked-up", operator.uid, {"person": uid})
             tokens = tuple(uow.tokens.of_holder(uid))
             spent = uow.tries.spent(rounds_key(uid))
-            blocked = spent >= parts.policy.failed_rounds
+            closed = blocked(parts, uow, uid)
             requests = tuple(uow.requests.of_holder(uid))
             found = [uow.operations.unresolved_of(t.serial) for t in tokens]
             profile = uow.profiles.get(uid)
@@ -97,11 +97,11 @@ class Operate:
                 profile=profile,
                 channels=channels(parts, uow, uid, profile),
                 requests=requests,
-                with_office=with_office(uow, requests, blocked=blocked),
+                with_office=with_office(uow, requests, blocked=closed),
                 operations=tuple(o for o in found if o),
                 approvers=tuple(a for a in approvers if a),
                 failed_rounds=spent,
-                blocked=blocked,
+                blocked=closed,
                 checks=checks,
                 operators={known: found.name for known, found in operators.items() if found},
             )
@@ -123,7 +123,7 @@ class Operate:
         self._check(operator, uid, ids)
         parts = self._parts
         with parts.store.write() as uow:
-            if uow.tries.spent(rounds_key(uid)) < parts.policy.failed_rounds:
+            if not blocked(parts, uow, uid):
                 raise StateConflict(state="not-blocked", event="lift")
             self._note_check(uow, operator, uid, ids)
             uow.tries.clear(rounds_key(uid))

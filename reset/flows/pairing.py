@@ -34,7 +34,7 @@ from reset.flows.approve import Approve
 from reset.flows.login import network_of
 from reset.flows.parts import Parts
 from reset.flows.recover import Recover
-from reset.flows.requests import rounds_key
+from reset.flows.requests import blocked
 from reset.ports import UnitOfWork
 
 
@@ -255,12 +255,12 @@ def check_gate(parts: Parts, uow: UnitOfWork, job: Job) -> None:
 
     Raises ``StateConflict``, ``SelfServiceBlocked``, ``ProofsMissing``.
     """
-    policy = parts.policy
     request = uow.requests.get(job.about)
     if request is None or request.state not in ("ready", "executing"):
         raise StateConflict(state=request.state if request else "none", event="execute")
-    if uow.tries.spent(rounds_key(job.uid)) >= policy.failed_rounds:
+    if blocked(parts, uow, job.uid):
         raise SelfServiceBlocked
-    here = standing(policy.gate(request.state), uow.requests.proofs(request.id), parts.clock.now())
+    gate, now = parts.policy.gate(request.state), parts.clock.now()
+    here = standing(gate, uow.requests.proofs(request.id), now)
     if not here.open:
         raise ProofsMissing(missing=list(here.missing), gate="release")

@@ -43,6 +43,8 @@ def with_office(uow: UnitOfWork, found: Sequence[Request], *, blocked: bool) -> 
 
 def waits_for_office(parts: Parts, uow: UnitOfWork, request: Request) -> bool:
     """Whether only the office can go on with this one now."""
+    if request.state != "office":
+        return False
     # the list is bounded: an old one may not be in it
     listed = uow.requests.of_holder(request.uid)
     newer = takewhile(lambda other: other.id != request.id, listed)

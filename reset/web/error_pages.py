@@ -85,11 +85,7 @@ def wants_problem() -> bool:
 
 def faults(error: ResetError, field: str) -> list[Fault]:
     """The problems that a form shows; ``field`` is where an error about the whole form belongs."""
-    if isinstance(error, ProfileRefused):
-        problems = error.data["problems"]
-        assert isinstance(problems, list)
-        return [_fault(problem, field) for problem in problems]
-    if isinstance(error, BadInput):
+    if isinstance(error, ProfileRefused | BadInput):
         return [_fault(problem, field) for problem in _problems(error.data)]
     about_field = isinstance(error, _OF_ONE_FIELD)
     detail = words_for(error.code, error.data).detail
@@ -97,7 +93,7 @@ def faults(error: ResetError, field: str) -> list[Fault]:
 
 
 def _problems(data: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Every problem of a ``BadInput``; a single one is the data itself."""
+    """Every problem of a form; a single one of a ``BadInput`` is the data itself."""
     problems = data.get("problems")
     return problems if isinstance(problems, list) and problems else [data]
 

@@ -6,7 +6,6 @@ The message is refused cleanly, and the same run of the helper goes on when the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ from tests.crash.proxy import Passage, Proxy, Reply
 from tests.crash.scene import Scene
 from tests.devices.machine import until
 from tests.institution.disk import SmallDisk
+from tests.institution.softhsm import hanging
 from tests.institution.visitors import Visitor, words_of
 
 # while it is open, a part is away
@@ -60,15 +60,6 @@ def killed_custodian(scene: Scene) -> Iterator[Away]:
 @contextlib.contextmanager
 def lost_hsm(scene: Scene) -> Iterator[Away]:
     yield lambda: moved(scene.here.root / "hsm" / "store")
-
-
-@contextlib.contextmanager
-def hanging_hsm(scene: Scene) -> Iterator[None]:
-    """SoftHSM waits for as long as somebody else holds the locks of its token."""
-    with contextlib.ExitStack() as held:
-        for path in (scene.here.root / "hsm" / "store").glob("*/*"):
-            fcntl.lockf(held.enter_context(path.open("r+")), fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager
@@ -152,7 +143,7 @@ def test_an_hsm_that_hangs_holds_nothing_else_up(scene: Scene) -> None:
     """Not even when the new custodian hangs, too: the sites answer, and ``serve`` can be ended."""
     scene.restore("ready")
     scene.start()
-    with hanging_hsm(scene):
+    with hanging(scene.here.root / "hsm" / "store"):
         assert Visitor(scene.here).log_in("holder").status == 503
         until(lambda: "custodian ended with 1, started again" in scene.here.log.read_text())
         assert Visitor(scene.here).get("/").status == 200

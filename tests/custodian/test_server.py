@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
 import resource
 import signal
@@ -25,6 +24,7 @@ from reset.ports import Custodian
 from tests.custodian import served
 from tests.custodian.conftest import Process
 from tests.custodian.scene import SO_PIN, Case, Institution
+from tests.institution.softhsm import hanging
 
 
 def raw_reply(path: Path, request: bytes) -> bytes:
@@ -134,15 +134,11 @@ def test_a_lost_hsm_ends_it_and_a_new_process_goes_on(
 def test_a_hanging_hsm_ends_it_and_a_new_process_goes_on(
     own_process: Process, institution: Institution
 ) -> None:
-    """SoftHSM waits for as long as somebody else holds the lock of its token."""
     child = own_process.start()
     token = Case(own_process.client(), institution)
     token.imported()
     order = token.order()
-    with contextlib.ExitStack() as held:
-        for path in (own_process.directory / "tokens").glob("*/*"):
-            file = held.enter_context(path.open("r+"))
-            fcntl.lockf(file, fcntl.LOCK_EX)
+    with hanging(own_process.directory / "tokens"):
         with pytest.raises(Unavailable):
             token.custodian.release(order)
         assert child.wait(60) == 1

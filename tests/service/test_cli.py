@@ -16,17 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.institution.answering import Answer
 from tests.institution.authority import Authority, Profile, software_key
 from tests.institution.site import Institution, Someone
-
-
-def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "reset.cli", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+from tests.service.commands import run
 
 
 @pytest.mark.parametrize(
@@ -35,14 +25,14 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 )
 def test_usage(words: list[str]) -> None:
     """What is no command at all is exit 2."""
-    done = _run(*words)
+    done = run(*words)
     assert done.returncode == 2
     assert "usage" in done.stderr
 
 
 def test_no_settings() -> None:
     """A command without settings says how to name them, in one line."""
-    done = _run("db", "upgrade")
+    done = run("db", "upgrade")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "--config" in done.stderr
 
@@ -60,7 +50,7 @@ def _verify(
     more: Sequence[str] = (),
     crls: Sequence[Path] = (),
 ) -> tuple[int, str]:
-    done = _run(
+    done = run(
         "verify-certificate",
         *("--anchors", str(authority.anchors_pem)),
         *("--intermediates", str(authority.intermediates_pem)),
@@ -134,10 +124,10 @@ def test_root_and_issuing_ca_in_one_file(authority: Authority, tmp_path: Path) -
     good.write_bytes(authority.issue_person(uid="8", name="B", public_key=key))
     crls = [word for crl in authority.crl_files for word in ("--crl", str(crl))]
     rest = (*crls, "--at", datetime.now(UTC).isoformat(), str(good))
-    done = _run("verify-certificate", "--anchors", str(bundle), *rest)
+    done = run("verify-certificate", "--anchors", str(bundle), *rest)
     assert (done.returncode, done.stderr) == (0, "")
     assert "UID 8" in done.stdout
-    done = _run("verify-certificate", "--anchors", str(authority.intermediates_pem), *rest)
+    done = run("verify-certificate", "--anchors", str(authority.intermediates_pem), *rest)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "trust-store" in done.stderr
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from reset import cli_verify
 from reset.adapters import certificates, signatures_cms
 from reset.core.approvals import Statement, render
 from tests.institution.authority import Authority, Profile, key_pem, software_key, utc_now
+from tests.service.commands import run
 
 HOLDER, APPROVER, DEPUTY, OTHER = "u-holder", "u-approver", "u-deputy", "u-other"
 NOW, DAY, SECOND = utc_now(), timedelta(days=1), timedelta(seconds=1)
@@ -47,17 +47,6 @@ STATEMENT = Statement(
     service="https://pin.example.edu",
     decision="approve",
 )
-
-
-def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "reset.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @dataclass(frozen=True)
